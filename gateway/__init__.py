@@ -1,0 +1,1 @@
+"""Edge service that reads DLMS/COSEM meters and keeps their readings provable."""
