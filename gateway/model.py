@@ -7,11 +7,12 @@ the meter sent, so they keep its digits; nothing here is a binary float.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, NoReturn
 
 from gateway.errors import UsageError
 
@@ -22,6 +23,42 @@ ConnectionNo = NewType("ConnectionNo", str)
 """The utility's connection (account) number of a consumer."""
 
 _OBIS = re.compile(r"(\d+)[.-](\d+)[.:](\d+)[.](\d+)[.](\d+)[.*](\d+)", re.ASCII)
+
+
+class Secret:
+    """Octets that never show: not in repr, str, format, pickles or exceptions.
+
+    ``reveal()`` is the one way to the octets, so that a search for it finds every user.
+    """
+
+    __slots__ = ("_octets",)
+
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+
+    def reveal(self) -> bytes:
+        """The octets themselves; never keep or print the result."""
+        return self._octets
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._octets, other._octets)
+
+    def __hash__(self) -> int:
+        raise TypeError("a secret is not a key of anything")
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is never pickled")
 
 
 @dataclass(frozen=True, slots=True, order=True)
