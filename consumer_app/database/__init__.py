@@ -1,0 +1,1 @@
+"""PostgreSQL by plain SQL: the only place that imports psycopg."""
