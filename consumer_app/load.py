@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -49,9 +50,7 @@ class Block:
 def block_period_s(stamps: Iterable[int]) -> int | None:
     """The capture period: the shortest step between stamps; None if it is no known period."""
     ordered = sorted(set(stamps))
-    steps = {
-        later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False)
-    } & set(BLOCK_PERIODS_S)
+    steps = {later - earlier for earlier, later in pairwise(ordered)} & set(BLOCK_PERIODS_S)
     return min(steps, default=None)
 
 
@@ -151,7 +150,15 @@ _QUANTITIES: dict[Obis, Quantity] = {
 }
 _ORDER = {quantity: place for place, quantity in enumerate(Quantity)}
 _UNIT_SYMBOLS = {
-    27: "W", 28: "VA", 29: "var", 30: "Wh", 31: "VAh", 32: "varh", 33: "A", 35: "V", 44: "Hz",
+    27: "W",
+    28: "VA",
+    29: "var",
+    30: "Wh",
+    31: "VAh",
+    32: "varh",
+    33: "A",
+    35: "V",
+    44: "Hz",
 }  # fmt: skip - Blue Book, class 3, scaler_unit
 _OUTPUT_STATE = Obis.parse("0-0:96.3.10*255")
 

@@ -47,9 +47,7 @@ def put_account(connection: Connection, account: Account, gateway: str, *, now_s
             "now": now_s,
         },
     )
-    connection.execute(
-        "delete from installations where connection = %s", (account.connection,)
-    )
+    connection.execute("delete from installations where connection = %s", (account.connection,))
     for installation in account.installations:
         _put_installation(connection, installation, now_s)
 
@@ -79,12 +77,12 @@ def _put_installation(connection: Connection, one: Installation, now_s: int) -> 
 
 def account_of(connection: Connection, number: ConnectionNo) -> Account | None:
     """The connection with its installations by time, or None."""
-    return next(iter(_accounts(connection, "c.connection = %s", number)), None)
+    return next(iter(_accounts(connection, number=number)), None)
 
 
 def accounts_of_gateway(connection: Connection, gateway: str) -> tuple[Account, ...]:
     """All connections that one gateway reads, by number."""
-    return tuple(_accounts(connection, "c.gateway = %s", gateway))
+    return tuple(_accounts(connection, gateway=gateway))
 
 
 def gateways(connection: Connection) -> Sequence[str]:
@@ -92,24 +90,30 @@ def gateways(connection: Connection) -> Sequence[str]:
     return [row[0] for row in connection.execute("select distinct gateway from connections")]
 
 
-def _accounts(connection: Connection, where: LiteralString, argument: str) -> list[Account]:
-    found = connection.execute(
-        "select c.connection, c.name, c.sanctioned_load_w, c.phases, c.category,"
-        " m.meter, i.valid_from_s, i.valid_to_s"
-        " from connections c left join installations i using (connection)"
-        " left join meters m using (meter_no)"
-        " where " + where + " order by c.connection, i.valid_from_s",
-        (argument,),
-    )
+_ACCOUNTS: LiteralString = """
+    select c.connection, c.name, c.sanctioned_load_w, c.phases, c.category,
+           m.meter, i.valid_from_s, i.valid_to_s
+    from connections c
+    left join installations i using (connection)
+    left join meters m using (meter_no)
+    where (%(connection)s::text is null or c.connection = %(connection)s)
+      and (%(gateway)s::text is null or c.gateway = %(gateway)s)
+    order by c.connection, i.valid_from_s
+"""
+
+
+def _accounts(
+    connection: Connection, *, number: str | None = None, gateway: str | None = None
+) -> list[Account]:
+    found = connection.execute(_ACCOUNTS, {"connection": number, "gateway": gateway})
     accounts: dict[str, Account] = {}
-    for number, name, load_w, phases, category, meter, from_s, to_s in found:
-        known = accounts.get(number)
+    for text, name, load_w, phases, category, meter, from_s, to_s in found:
+        no = ConnectionNo(text)
+        known = accounts.get(no)
         before = known.installations if known else ()
-        here = (
-            (Installation(ConnectionNo(number), MeterId(meter), from_s, to_s),) if meter else ()
-        )
-        accounts[number] = Account(
-            connection=ConnectionNo(number),
+        here = (Installation(no, MeterId(meter), from_s, to_s),) if meter else ()
+        accounts[no] = Account(
+            connection=no,
             name=name,
             sanctioned_load_w=load_w,
             phases=phases,

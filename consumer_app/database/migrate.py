@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import LiteralString, NamedTuple, cast
+from typing import LiteralString, NamedTuple
 
 from consumer_app.database.connect import Database
 from gateway.errors import StoreError
@@ -16,7 +16,7 @@ class Migration(NamedTuple):
 
     number: int
     name: str
-    sql: str
+    sql: LiteralString  # it comes with the package, not from outside
 
 
 def migrations() -> tuple[Migration, ...]:
@@ -49,8 +49,7 @@ def migrate(database: Database, *, now_s: int) -> tuple[str, ...]:
             raise StoreError(f"the database has migrations newer than this program: {unknown}")
         missing = [step for step in known if step.number not in done]
         for step in missing:
-            # the SQL comes with the package, not from outside
-            connection.execute(cast("LiteralString", step.sql))
+            connection.execute(step.sql)
             connection.execute(
                 "insert into migrations (number, name, applied_at_s) values (%s, %s, %s)",
                 (step.number, step.name, now_s),

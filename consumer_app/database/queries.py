@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, LiteralString, NamedTuple
+from typing import LiteralString, NamedTuple
 
 from consumer_app.database.connect import Connection
 from consumer_app.database.values import capture_list_from_json, values_from_json
@@ -22,7 +22,7 @@ class StoredRow(NamedTuple):
     evidence: Evidence
 
 
-_SELECT: LiteralString = """
+_ROWS: LiteralString = """
     select m.meter, r.captured_at_s, r.digest, c.digest, c.columns, r.values::text, r.raw,
            r.time_quality::text, r.received_at_us, r.server_system_title, r.invocation_counter
     from readings r
@@ -31,6 +31,12 @@ _SELECT: LiteralString = """
     where m.meter = %(meter)s and r.profile = %(profile)s::profile_kind
       and r.captured_at_s between %(first_s)s and %(last_s)s
       and r.time_quality <> 'invalid'
+      and (not %(newest)s or r.captured_at_s = (
+          select max(n.captured_at_s) from readings n
+          where n.meter_no = r.meter_no and n.profile = r.profile
+            and n.captured_at_s between %(first_s)s and %(last_s)s
+            and n.time_quality <> 'invalid'))
+    order by r.captured_at_s, r.digest
 """
 
 
@@ -42,33 +48,39 @@ def rows_between(
     Rows whose capture time cannot be believed are left out; rows that differ at one time are
     all there, beside each other.
     """
-    arguments = {"meter": meter, "profile": profile.value, "first_s": first_s, "last_s": last_s}
-    return _rows(connection, _SELECT + " order by r.captured_at_s, r.digest", arguments)
+    return _rows(connection, meter, profile, first_s, last_s, newest=False)
 
 
 def latest_rows(
     connection: Connection, meter: MeterId, profile: ProfileKind, first_s: int, last_s: int
 ) -> list[StoredRow]:
     """The newest row in that time, [] if none; more than one if they differ."""
-    newest: LiteralString = (
-        _SELECT
-        + """ and r.captured_at_s = (
-            select max(n.captured_at_s) from readings n
-            where n.meter_no = m.meter_no and n.profile = %(profile)s::profile_kind
-              and n.captured_at_s between %(first_s)s and %(last_s)s
-              and n.time_quality <> 'invalid')"""
-    )
-    arguments = {"meter": meter, "profile": profile.value, "first_s": first_s, "last_s": last_s}
-    return _rows(connection, newest, arguments)
+    return _rows(connection, meter, profile, first_s, last_s, newest=True)
 
 
 def _rows(
-    connection: Connection, query: LiteralString, arguments: dict[str, Any]
+    connection: Connection,
+    meter: MeterId,
+    profile: ProfileKind,
+    first_s: int,
+    last_s: int,
+    *,
+    newest: bool,
 ) -> list[StoredRow]:
+    found = connection.execute(
+        _ROWS,
+        {
+            "meter": meter,
+            "profile": profile.value,
+            "first_s": first_s,
+            "last_s": last_s,
+            "newest": newest,
+        },
+    )
     lists: dict[bytes, CaptureList] = {}
     rows = []
     for (
-        meter,
+        serial,
         captured_at_s,
         digest,
         list_digest,
@@ -79,13 +91,13 @@ def _rows(
         received_at_us,
         title,
         counter,
-    ) in connection.execute(query, arguments):
+    ) in found:
         capture_list = lists.get(list_digest)
         if capture_list is None:
             capture_list = lists[list_digest] = capture_list_from_json(columns)
         rows.append(
             StoredRow(
-                meter=MeterId(meter),
+                meter=MeterId(serial),
                 captured_at_s=captured_at_s,
                 digest=digest,
                 capture_list=capture_list,

@@ -36,9 +36,7 @@ class Written(NamedTuple):
     conflicts: int
 
 
-def write_messages(
-    connection: Connection, messages: Sequence[Incoming], *, now_s: int
-) -> Written:
+def write_messages(connection: Connection, messages: Sequence[Incoming], *, now_s: int) -> Written:
     """Store the rows of all messages and mark their sequence numbers as answered.
 
     A row that is there already is left as it is, so delivering a message again, in any order
