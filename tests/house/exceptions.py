@@ -6,7 +6,10 @@ A line that excuses nothing any more fails the test too, so the table stays true
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "function length": {},
     "module length": {},
-    "broad except": {},
+    "broad except": {
+        "hil_tests/peers/gurux_client.py": "a foreign library raises anything; it ends up in JSON",
+        "hil_tests/peers/dlms_cosem_client.py": "a foreign library raises anything; see above",
+    },
     "print": {},
     "binary float": {},
     "docstring": {},
