@@ -13,5 +13,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "print": {},
     "binary float": {},
     "docstring": {},
-    "words": {},
+    "words": {
+        "tests/house/rules.py": "names what it looks for",
+        "tests/house/test_house_rules.py": "holds an example of each, to be found",
+    },
 }
