@@ -196,7 +196,7 @@ def watchdog(seconds: float) -> Iterator[None]:
 
 
 def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> dict[str, Any]:
-    """``--repeat`` sessions one after the other; CPU and wall seconds of each, results of the last."""
+    """``--repeat`` sessions in a row: CPU and wall seconds of each, results of the last."""
     document: dict[str, Any] = {
         "peer": "dlms-cosem",
         "version": importlib.metadata.version("dlms-cosem"),

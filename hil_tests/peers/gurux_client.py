@@ -253,7 +253,7 @@ def plain(value: Any) -> Any:
 
 
 def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> dict[str, Any]:
-    """``--repeat`` sessions one after the other; CPU and wall seconds of each, results of the last."""
+    """``--repeat`` sessions in a row: CPU and wall seconds of each, results of the last."""
     document: dict[str, Any] = {
         "peer": "gurux-dlms",
         "version": importlib.metadata.version("gurux-dlms"),
