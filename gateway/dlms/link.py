@@ -33,8 +33,11 @@ NEED_DATA: Final = NeedData.NEED_DATA
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened:
-    """The link is connected. A server may see it again: the client started afresh, and
-    whatever was associated over the link is gone."""
+    """The link is connected.
+
+    A server may see it again: a client started afresh, and whatever was associated over the
+    link is gone.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,18 @@ LinkEvent = LinkOpened | ApduReceived | LinkClosed
 class Link(Protocol):
     """A data link that carries whole APDUs between one client and one server."""
 
+    @property
+    def client_sap(self) -> int | None:
+        """The client's address (upper HDLC address, wPort): which association it wants.
+
+        None at a server that nobody called yet, and where the framing has no addresses.
+        """
+
     def connect(self) -> None:
-        """Client: ask for the link (HDLC: queue SNRM), or open it at once where the framing
-        knows no opening. Server: open at once in such a framing, otherwise LocalProtocolError.
+        """Ask for the link (HDLC client: queue SNRM), or open it at once (wrapper, bare).
+
+        Framings without an opening of their own also open with the first APDU that arrives, so
+        a server need not call this; a HDLC server must not (LocalProtocolError).
         """
 
     def disconnect(self) -> None:
