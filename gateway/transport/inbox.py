@@ -1,0 +1,94 @@
+"""Octets that arrived, and the one task that waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
+
+
+class Inbox:
+    """What every transport does with received octets; the event loop's thread only."""
+
+    __slots__ = ("_buffer", "_lost", "_waiter", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """What errors call the wire."""
+        self._buffer = bytearray()
+        self._lost: str | None = "it is not open"
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def lost(self) -> str | None:
+        """Why the wire is gone; None while it is open."""
+        return self._lost
+
+    def open(self) -> None:
+        """Start anew, empty."""
+        self._buffer.clear()
+        self._lost = None
+
+    def feed(self, data: bytes) -> None:
+        """Octets arrived."""
+        self._buffer += data
+        self._wake()
+
+    def lose(self, reason: str) -> None:
+        """The wire is gone; the first reason stays."""
+        if self._lost is None:
+            self._lost = reason
+        self._wake()
+
+    def link_lost(self) -> LinkLost:
+        """The error for the state we are in."""
+        return LinkLost(f"{self.name}: {self._lost}")
+
+    def flush(self) -> int:
+        """Forget what arrived; the number of octets."""
+        count = len(self._buffer)
+        self._buffer.clear()
+        return count
+
+    async def take(self, timeout_s: float) -> bytes:
+        """Everything that arrived, waiting for the first octet."""
+        if not self._buffer:
+            await self._wait(timeout_s)
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    async def _wait(self, timeout_s: float) -> None:
+        if self._lost is not None:
+            raise self.link_lost()
+        if self._waiter is not None:
+            raise LocalProtocolError(f"{self.name}: two tasks receive from one transport")
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+        if self._buffer:
+            return
+        if self._lost is not None:
+            raise self.link_lost()
+        raise NoAnswer(f"{self.name}: nothing received for {timeout_s:g} s")
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+async def turn_loop() -> None:
+    """Let the event loop take in what the kernel holds already.
+
+    Two turns: in the first the loop polls, and its reader callbacks run after this task.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)

@@ -1,0 +1,41 @@
+"""The one shape of every transport: octets in, octets out, and two ways to fail.
+
+A transport knows nothing of frames. ``tests/transport/test_transport_contract.py`` is the contract
+in full and runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+RECEIVE_HIGH_WATER: Final = 1 << 20
+"""Octets held for a slow reader before the wire is told to wait; far above any meter's answer."""
+
+
+class Transport(Protocol):
+    """One wire to one or more meters, used by one owner."""
+
+    async def connect(self) -> None:
+        """Open the wire. LinkLost when it is not there, NoAnswer when nothing answers in time.
+
+        Connecting again after ``close`` or LinkLost is allowed and starts with an empty buffer.
+        """
+
+    async def receive(self, timeout_s: float) -> bytes:
+        """At least one octet, as soon as there is one; never ``b""``.
+
+        NoAnswer after ``timeout_s`` seconds of silence: the transport stays usable. LinkLost when
+        the peer closed or the device vanished, once everything received before was handed out.
+        """
+
+    async def send(self, data: bytes) -> None:
+        """Return when the operating system has taken all of ``data``; LinkLost if it cannot.
+
+        Cancelling the wait does not cut ``data`` short: a half-sent frame helps nobody.
+        """
+
+    async def flush(self) -> int:
+        """Drop octets received and not yet read, e.g. before a request; say how many."""
+
+    async def close(self) -> None:
+        """Close; safe to call twice. ``receive`` and ``send`` raise LinkLost afterwards."""

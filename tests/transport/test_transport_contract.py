@@ -1,0 +1,397 @@
+"""The contract of every transport: one suite, each implementation on a real wire of its kind."""
+
+import asyncio
+import os
+import pty
+import random
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import pytest
+
+from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
+from gateway.transport import Transport, open_transport
+from gateway.transport.inbox import turn_loop
+from gateway.transport.loopback import LoopbackFaults, loopback_pair
+from gateway.transport.serial import SerialTransport
+from gateway.transport.tcp import TcpTransport
+from gateway.url import CharacterFormat, TransportKind, TransportUrl
+
+LONG_S = 5
+SHORT_S = 0.02
+
+
+class FarEnd(Protocol):
+    """What the meter's side of a wire does in these tests."""
+
+    async def read_exactly(self, count: int) -> bytes: ...
+    async def write(self, data: bytes) -> None: ...
+    async def vanish(self) -> None: ...
+    async def accept_again(self) -> None: ...
+
+
+Wire = AbstractAsyncContextManager[tuple[Transport, FarEnd]]
+
+
+class TcpFarEnd:
+    """A listener whose newest connection is the far end."""
+
+    def __init__(self) -> None:
+        self.accepted: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
+        self.reader: asyncio.StreamReader | None = None
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        await self.accepted.put(reader)
+
+    async def connected(self) -> asyncio.StreamReader:
+        if self.reader is None:
+            self.reader = await self.accepted.get()
+        return self.reader
+
+    async def accept_again(self) -> None:
+        self.reader = await self.accepted.get()
+
+    async def read_exactly(self, count: int) -> bytes:
+        return await (await self.connected()).readexactly(count)
+
+    async def write(self, data: bytes) -> None:
+        await self.connected()
+        self.writers[-1].write(data)
+        await self.writers[-1].drain()
+
+    async def vanish(self) -> None:
+        await self.connected()
+        self.writers[-1].close()
+        await self.writers[-1].wait_closed()
+
+
+@asynccontextmanager
+async def tcp_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+    far = TcpFarEnd()
+    server = await asyncio.start_server(far.accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = open_transport(TransportUrl(kind=TransportKind.TCP, host="127.0.0.1", port=port))
+    try:
+        yield transport, far
+    finally:
+        await far.connected()
+        await transport.close()
+        for writer in far.writers:
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        server.close()
+        await server.wait_closed()
+
+
+class PtyFarEnd:
+    """The master of a pseudo-terminal, read and written without blocking the loop."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.buffer = bytearray()
+        os.set_blocking(fd, False)
+
+    async def _ready(self, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
+        ready = asyncio.get_running_loop().create_future()
+        add(self.fd, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            remove(self.fd)
+
+    async def read_exactly(self, count: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        while len(self.buffer) < count:
+            await self._ready(loop.add_reader, loop.remove_reader)
+            self.buffer += os.read(self.fd, 65536)
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        while data:
+            await self._ready(loop.add_writer, loop.remove_writer)
+            data = data[os.write(self.fd, data) :]
+
+    async def accept_again(self) -> None:
+        """The line itself never went away."""
+
+    async def vanish(self) -> None:
+        os.close(self.fd)
+        self.fd = -1
+
+
+@asynccontextmanager
+async def pty_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+    master, slave = pty.openpty()
+    tty.setraw(master)
+    far = PtyFarEnd(master)
+    transport = open_transport(TransportUrl(kind=TransportKind.SERIAL, device=os.ttyname(slave)))
+    try:
+        yield transport, far
+    finally:
+        await transport.close()
+        os.close(slave)
+        if far.fd >= 0:
+            os.close(far.fd)
+
+
+class LoopbackFarEnd:
+    def __init__(self, end: Transport) -> None:
+        self.end = end
+        self.buffer = b""
+
+    async def read_exactly(self, count: int) -> bytes:
+        while len(self.buffer) < count:
+            self.buffer += await self.end.receive(LONG_S)
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self.end.send(data)
+
+    async def accept_again(self) -> None:
+        with pytest.raises(LinkLost):
+            await self.end.receive(LONG_S)
+        await self.end.connect()
+
+    async def vanish(self) -> None:
+        await self.end.close()
+
+
+def loopback_wire(faults: LoopbackFaults) -> Callable[[], Wire]:
+    @asynccontextmanager
+    async def wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+        near, far = loopback_pair(faults, random_below=random.Random(7).randrange)
+        await far.connect()
+        yield near, LoopbackFarEnd(far)
+        await near.close()
+        await far.close()
+
+    return wire
+
+
+WIRES: dict[str, Callable[[], Wire]] = {
+    "tcp": tcp_wire,
+    "serial on a pty": pty_wire,
+    "loopback": loopback_wire(LoopbackFaults()),
+    "slow ragged loopback": loopback_wire(LoopbackFaults(delay_s=0.001, split=True)),
+}
+
+
+@pytest.fixture(params=WIRES.values(), ids=WIRES.keys())
+def on_wire(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Run a test body with a connected transport and its far end."""
+
+    def run(body: Callable[[Transport, FarEnd], Awaitable[None]]) -> None:
+        async def scene() -> None:
+            async with request.param() as (transport, far), asyncio.timeout(30):
+                await transport.connect()
+                await body(transport, far)
+
+        asyncio.run(scene())
+
+    return run
+
+
+async def receive_exactly(transport: Transport, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += await transport.receive(LONG_S)
+    return data
+
+
+EVERY_OCTET = bytes(range(256))
+
+
+def test_every_octet_passes_both_ways_in_order(on_wire):
+    async def body(transport, far):
+        await transport.send(EVERY_OCTET)
+        assert await far.read_exactly(256) == EVERY_OCTET
+        await far.write(EVERY_OCTET)
+        assert await receive_exactly(transport, 256) == EVERY_OCTET
+
+    on_wire(body)
+
+
+def test_octets_are_handed_out_as_soon_as_they_are_there(on_wire):
+    async def body(transport, far):
+        waiting = asyncio.ensure_future(transport.receive(LONG_S))
+        await far.write(b"\x7e")
+        assert await waiting == b"\x7e"
+
+    on_wire(body)
+
+
+def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire):
+    async def body(transport, far):
+        with pytest.raises(NoAnswer) as caught:
+            await transport.receive(SHORT_S)
+        assert not isinstance(caught.value, LinkLost)
+        await far.write(b"late")
+        assert await receive_exactly(transport, 4) == b"late"
+
+    on_wire(body)
+
+
+def test_what_came_before_the_end_is_handed_out_first(on_wire):
+    async def body(transport, far):
+        await far.write(b"last words")
+        assert await receive_exactly(transport, 10) == b"last words"
+        await far.vanish()
+        with pytest.raises(LinkLost):
+            await transport.receive(LONG_S)
+        with pytest.raises(LinkLost):
+            await transport.receive(LONG_S)
+
+    on_wire(body)
+
+
+def test_a_peer_that_leaves_ends_the_wait(on_wire):
+    async def body(transport, far):
+        await transport.send(b"?")
+        await far.read_exactly(1)
+        waiting = asyncio.ensure_future(transport.receive(LONG_S))
+        await far.vanish()
+        with pytest.raises(LinkLost):
+            await waiting
+        with pytest.raises(LinkLost):
+            await transport.send(b"anybody there")
+
+    on_wire(body)
+
+
+def test_a_write_larger_than_every_buffer_arrives_whole(on_wire):
+    async def body(transport, far):
+        data = random.Random(3).randbytes(300_000)
+        received, _ = await asyncio.gather(far.read_exactly(len(data)), transport.send(data))
+        assert received == data
+
+    on_wire(body)
+
+
+def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire):
+    async def body(transport, far):
+        data = random.Random(4).randbytes(3_000_000)
+        writing = asyncio.ensure_future(far.write(data))
+        assert await receive_exactly(transport, len(data)) == data
+        await writing
+
+    on_wire(body)
+
+
+def test_a_cancelled_receive_loses_nothing(on_wire):
+    async def body(transport, far):
+        waiting = asyncio.ensure_future(transport.receive(LONG_S))
+        await turn_loop()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await far.write(b"after")
+        assert await receive_exactly(transport, 5) == b"after"
+
+    on_wire(body)
+
+
+def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire):
+    async def body(transport, far):
+        data = random.Random(5).randbytes(8_000_000)
+        sending = asyncio.ensure_future(transport.send(data))
+        await turn_loop()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        following = asyncio.ensure_future(transport.send(b"next"))
+        assert await far.read_exactly(len(data)) == data
+        assert await far.read_exactly(4) == b"next"
+        await following
+
+    on_wire(body)
+
+
+def test_flush_forgets_stale_octets(on_wire):
+    async def body(transport, far):
+        await far.write(b"stale")
+        first = await transport.receive(LONG_S)
+        await far.write(b" frame")
+        # The rest may still be on its way: it is stale until the wire is quiet.
+        count = len(first) + await transport.flush()
+        while count < len(b"stale frame"):
+            count += len(await transport.receive(LONG_S))
+        assert await transport.flush() == 0
+        await transport.send(b"request")
+        assert await far.read_exactly(7) == b"request"
+        await far.write(b"answer")
+        assert await receive_exactly(transport, 6) == b"answer"
+
+    on_wire(body)
+
+
+def test_a_closed_transport_says_so_and_closing_twice_is_fine(on_wire):
+    async def body(transport, far):
+        await transport.close()
+        await transport.close()
+        with pytest.raises(LinkLost):
+            await transport.receive(SHORT_S)
+        with pytest.raises(LinkLost):
+            await transport.send(b"x")
+
+    on_wire(body)
+
+
+def test_closing_ends_a_receive_that_waits(on_wire):
+    async def body(transport, far):
+        waiting = asyncio.ensure_future(transport.receive(LONG_S))
+        await turn_loop()
+        await transport.close()
+        with pytest.raises(LinkLost):
+            await waiting
+
+    on_wire(body)
+
+
+def test_a_transport_connects_again_after_it_was_closed(on_wire):
+    async def body(transport, far):
+        await transport.send(b"one")
+        assert await far.read_exactly(3) == b"one"
+        await transport.close()
+        await transport.connect()
+        await far.accept_again()
+        await transport.send(b"two")
+        assert await far.read_exactly(3) == b"two"
+        await far.write(b"three")
+        assert await receive_exactly(transport, 5) == b"three"
+
+    on_wire(body)
+
+
+def test_two_tasks_cannot_receive_at_once(on_wire):
+    async def body(transport, far):
+        waiting = asyncio.ensure_future(transport.receive(LONG_S))
+        await turn_loop()
+        with pytest.raises(LocalProtocolError):
+            await transport.receive(SHORT_S)
+        await far.write(b"!")
+        assert await waiting == b"!"
+
+    on_wire(body)
+
+
+def test_a_transport_that_was_never_connected_says_so():
+    async def scene():
+        for transport in (
+            TcpTransport("127.0.0.1", 9),
+            SerialTransport("/dev/null-port", characters=CharacterFormat.EIGHT_NONE_ONE),
+            loopback_pair()[0],
+        ):
+            with pytest.raises(LinkLost):
+                await transport.receive(SHORT_S)
+            with pytest.raises(LinkLost):
+                await transport.send(b"x")
+            assert await transport.flush() == 0
+
+    asyncio.run(scene())

@@ -1,0 +1,118 @@
+"""Transport URLs: what they mean, and what is said about those that mean nothing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import UsageError
+from gateway.transport import open_transport
+from gateway.transport.serial import SerialTransport
+from gateway.transport.tcp import TcpTransport
+from gateway.url import (
+    BAUD_RATES,
+    CharacterFormat,
+    TransportKind,
+    TransportUrl,
+    parse_url,
+)
+
+SERIAL, TCP, HDLC_TCP = TransportKind.SERIAL, TransportKind.TCP, TransportKind.HDLC_TCP
+
+MEANINGS = [
+    (
+        "serial:///dev/ttyUSB0?baud=9600&server=17",
+        TransportUrl(kind=SERIAL, device="/dev/ttyUSB0", baud=9600, server=17),
+    ),
+    (
+        "serial:///dev/serial/by-id/usb-FTDI-if00?mode=7E1&baud=300",
+        TransportUrl(
+            kind=SERIAL,
+            device="/dev/serial/by-id/usb-FTDI-if00",
+            baud=300,
+            characters=CharacterFormat.SEVEN_EVEN_ONE,
+        ),
+    ),
+    ("serial:///dev/ttyS1", TransportUrl(kind=SERIAL, device="/dev/ttyS1")),
+    ("tcp://10.0.0.7:4059", TransportUrl(kind=TCP, host="10.0.0.7", port=4059)),
+    ("tcp://meter.local", TransportUrl(kind=TCP, host="meter.local", port=4059)),
+    ("tcp://[fd00::1]:4060?server=1", TransportUrl(kind=TCP, host="fd00::1", port=4060, server=1)),
+    ("hdlc+tcp://10.0.0.7:4001", TransportUrl(kind=HDLC_TCP, host="10.0.0.7", port=4001)),
+]
+
+
+@pytest.mark.parametrize(("text", "url"), MEANINGS)
+def test_a_url_means_one_wire(text, url):
+    assert parse_url(text) == url
+    assert parse_url(str(url)) == url
+
+
+REFUSED = [
+    ("", "not a transport URL"),
+    ("/dev/ttyUSB0", "not a transport URL"),
+    ("udp://10.0.0.7:4059", "not a transport URL"),
+    ("optical:///dev/ttyUSB0", "not supported yet"),
+    ("modbus-tcp://host:502?unit=1", "not supported yet"),
+    ("modbus-rtu:///dev/ttyUSB0?unit=1", "not supported yet"),
+    ("serial://ttyUSB0", "names a device"),
+    ("serial:///", "names a device"),
+    ("serial:///dev/ttyUSB0?baud=9601", "allowed are 300, "),
+    ("serial:///dev/ttyUSB0?baud=fast", "whole number"),
+    ("serial:///dev/ttyUSB0?baud=" + "9" * 5000, "whole number"),
+    ("serial:///dev/ttyUSB0?baud=\u0669\u0666", "whole number"),
+    ("serial:///dev/ttyUSB0?boud=9600", "did you mean 'baud'"),
+    ("serial:///dev/ttyUSB0?mode=8E1", "allowed are 8N1, 7E1"),
+    ("serial:///dev/ttyUSB0?server=16384", "0 to 16383"),
+    ("serial:///dev/ttyUSB0?server=1&server=2", "stands twice"),
+    ("serial:///dev/ttyUSB0?server", "key=value"),
+    ("tcp://", "names a host"),
+    ("tcp://:4059", "names a host"),
+    ("tcp://host:99999", "not a URL"),
+    ("tcp://host:0", "from 1 to 65535"),
+    ("tcp://[fd00::1:4060", "not a URL"),
+    ("tcp://host/meter", "has no path"),
+    ("tcp://host#a", "no #fragment"),
+    ("tcp://host?baud=9600", "unknown URL key"),
+    ("hdlc+tcp://10.0.0.7", "names a port"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSED)
+def test_a_url_that_means_nothing_is_refused_with_what_is_allowed(text, says):
+    with pytest.raises(UsageError) as caught:
+        parse_url(text)
+    assert says in str(caught.value)
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        parse_url("tcp://reader:hunter2@10.0.0.7:4059")
+    assert "hunter2" not in str(caught.value)
+
+
+@given(
+    st.text(max_size=60)
+    | st.sampled_from([text for text, _ in MEANINGS]).flatmap(
+        lambda text: st.integers(0, len(text)).flatmap(
+            lambda cut: st.text(max_size=3).map(lambda junk: text[:cut] + junk + text[cut:])
+        )
+    )
+)
+@settings(max_examples=200)
+def test_no_text_escapes_as_another_error(text):
+    try:
+        url = parse_url(text)
+    except UsageError:
+        return
+    assert url.baud in BAUD_RATES
+    assert bool(url.device) != bool(url.host)
+
+
+def test_a_url_opens_the_transport_of_its_kind():
+    kinds = {text: type(open_transport(parse_url(text))) for text, _ in MEANINGS}
+    assert set(kinds.values()) == {SerialTransport, TcpTransport}
+    assert all((kind is SerialTransport) == ("serial" in text) for text, kind in kinds.items())
+
+
+def test_two_urls_of_one_device_are_one_wire():
+    assert parse_url("serial:///dev/ttyS1?server=1").wire == parse_url("serial:///dev/ttyS1").wire
+    assert parse_url("hdlc+tcp://h:4059").wire == parse_url("tcp://h").wire
