@@ -1,0 +1,77 @@
+"""One frozen dataclass per APDU, each with ``encode()``; ``decode_apdu`` reads any of them.
+
+Payload data stay raw A-XDR octets, so evidence is never re-encoded.
+"""
+
+from __future__ import annotations
+
+from gateway.dlms.apdu.acse import (
+    Aare,
+    Aarq,
+    ApplicationContext,
+    DiagnosticSource,
+    Mechanism,
+    ReleaseReason,
+    Rlre,
+    Rlrq,
+)
+from gateway.dlms.apdu.action import ActionRequestNormal, ActionResponseNormal
+from gateway.dlms.apdu.ciphered import CipheredApdu
+from gateway.dlms.apdu.codec import Apdu, decode_apdu
+from gateway.dlms.apdu.common import InvokeId, LongInvokeId
+from gateway.dlms.apdu.get import (
+    GetRequestNext,
+    GetRequestNormal,
+    GetResponseNormal,
+    GetResponseWithDatablock,
+)
+from gateway.dlms.apdu.initiate import Conformance, InitiateRequest, InitiateResponse
+from gateway.dlms.apdu.notification import DataNotification
+from gateway.dlms.apdu.refusal import ConfirmedServiceError, ExceptionResponse
+from gateway.dlms.apdu.results import (
+    ActionResult,
+    AssociationResult,
+    DataAccessResult,
+    ProviderDiagnostic,
+    ServiceError,
+    StateError,
+    UserDiagnostic,
+)
+from gateway.dlms.apdu.set import SetRequestNormal, SetResponseNormal
+
+__all__ = [
+    "Aare",
+    "Aarq",
+    "ActionRequestNormal",
+    "ActionResponseNormal",
+    "ActionResult",
+    "Apdu",
+    "ApplicationContext",
+    "AssociationResult",
+    "CipheredApdu",
+    "ConfirmedServiceError",
+    "Conformance",
+    "DataAccessResult",
+    "DataNotification",
+    "DiagnosticSource",
+    "ExceptionResponse",
+    "GetRequestNext",
+    "GetRequestNormal",
+    "GetResponseNormal",
+    "GetResponseWithDatablock",
+    "InitiateRequest",
+    "InitiateResponse",
+    "InvokeId",
+    "LongInvokeId",
+    "Mechanism",
+    "ProviderDiagnostic",
+    "ReleaseReason",
+    "Rlre",
+    "Rlrq",
+    "ServiceError",
+    "SetRequestNormal",
+    "SetResponseNormal",
+    "StateError",
+    "UserDiagnostic",
+    "decode_apdu",
+]

@@ -1,0 +1,86 @@
+"""Ciphered APDUs as they lie on the wire; no cryptography here (Green Book 9.2.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.dlms.axdr.octets import OctetReader, counted, unsigned
+from gateway.errors import DecodeError
+
+GENERAL_GLO: Final = 0xDB
+GENERAL_DED: Final = 0xDC
+
+CIPHERED_NAMES: Final = {
+    0x21: "glo-initiate-request",
+    0x28: "glo-initiate-response",
+    0x2E: "glo-confirmed-service-error",
+    0xC8: "glo-get-request",
+    0xC9: "glo-set-request",
+    0xCA: "glo-event-notification-request",
+    0xCB: "glo-action-request",
+    0xCC: "glo-get-response",
+    0xCD: "glo-set-response",
+    0xCF: "glo-action-response",
+    0xD0: "ded-get-request",
+    0xD1: "ded-set-request",
+    0xD2: "ded-event-notification-request",
+    0xD3: "ded-action-request",
+    0xD4: "ded-get-response",
+    0xD5: "ded-set-response",
+    0xD7: "ded-action-response",
+    GENERAL_GLO: "general-glo-ciphering",
+    GENERAL_DED: "general-ded-ciphering",
+}
+"""Tag of a ciphered APDU -> the standard's name."""
+
+_GENERAL = (GENERAL_GLO, GENERAL_DED)
+
+
+@dataclass(frozen=True, slots=True)
+class CipheredApdu:
+    """A service- or general-ciphered APDU.
+
+    ``system_title`` is None in the service-specific forms, which do not carry one; b"" where a
+    general one leaves it out. ``body`` is ciphertext or plain text with the tag at its end, as
+    ``security_control`` says.
+    """
+
+    tag: int
+    system_title: bytes | None
+    security_control: int
+    invocation_counter: int
+    body: bytes
+
+    @property
+    def name(self) -> str:
+        """The standard's name of this APDU."""
+        return CIPHERED_NAMES.get(self.tag, f"ciphered APDU {self.tag:#04x}")
+
+    def encode(self) -> bytes:
+        """The whole APDU with its tag."""
+        title = counted(self.system_title or b"") if self.tag in _GENERAL else b""
+        header = unsigned(self.security_control, 1, "security control") + unsigned(
+            self.invocation_counter, 4, "invocation counter"
+        )
+        return unsigned(self.tag, 1, "tag") + title + counted(header + self.body)
+
+    @classmethod
+    def decode(cls, octets: bytes) -> CipheredApdu:
+        """Read one whole APDU; raise DecodeError."""
+        reader = OctetReader(
+            octets, CIPHERED_NAMES.get(octets[0], "ciphered APDU") if octets else ""
+        )
+        tag = reader.u8("tag")
+        if tag not in CIPHERED_NAMES:
+            raise DecodeError(f"tag {tag:#04x} is not a ciphered APDU", 0)
+        title = reader.counted("system title") if tag in _GENERAL else None
+        content = OctetReader(reader.counted("content"), reader.what)
+        reader.end()
+        return cls(
+            tag=tag,
+            system_title=title,
+            security_control=content.u8("security control"),
+            invocation_counter=content.unsigned(4, "invocation counter"),
+            body=content.rest(),
+        )
