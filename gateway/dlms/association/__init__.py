@@ -1,0 +1,1 @@
+"""Application associations: ACSE, authentication, services and block transfer, both roles."""

@@ -1,0 +1,96 @@
+"""What a client asks for and what comes back, without the APDUs in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.dlms.selective_access import SelectiveAccess
+from gateway.model import Obis
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read one attribute."""
+
+    class_id: int
+    obis: Obis
+    attribute: int
+    access: SelectiveAccess | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Write one attribute; ``data`` is A-XDR."""
+
+    class_id: int
+    obis: Obis
+    attribute: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Invoke one method; ``data`` is A-XDR or None."""
+
+    class_id: int
+    obis: Obis
+    method: int
+    data: bytes | None = None
+
+
+Request = Get | Set | Action
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationOpened:
+    """The association is open for requests."""
+
+    conformance: int
+    max_pdu_octets: int
+    server_system_title: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The complete answer to the request that was sent last.
+
+    ``data`` is A-XDR: the attribute, the method's return parameters, or b"" where there are
+    none. The evidence is of the APDU that completed the answer.
+    """
+
+    data: bytes
+    server_system_title: bytes | None = None
+    invocation_counter: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server answered the request, and the answer is no; the association stays open.
+
+    ``reason`` is the standard's name of the data-access-result, action-result or
+    exception-response.
+    """
+
+    service: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """An unsolicited DataNotification: ``date_time`` is 0 or 12 octets, ``data`` A-XDR."""
+
+    long_invoke_id: int
+    date_time: bytes
+    data: bytes
+    server_system_title: bytes | None = None
+    invocation_counter: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationClosed:
+    """Released and unlinked; ``reason`` is for people."""
+
+    reason: str
+
+
+Event = AssociationOpened | Answer | Refused | Notification | AssociationClosed

@@ -1,0 +1,116 @@
+"""What the two sides of an association agree on before the first octet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from gateway.dlms.apdu.initiate import Conformance
+from gateway.dlms.limits import Limits
+from gateway.dlms.security import ProtectionSettings, SecurityPolicy
+from gateway.errors import LocalProtocolError
+from gateway.model import Secret
+
+
+class Authentication(IntEnum):
+    """Authentication mechanisms by the last arc of their object identifier."""
+
+    NONE = 0
+    LLS = 1
+    HLS_AES = 2
+    """Manufacturer-specific HLS; AES-128 of the challenge in IS 15959 meters."""
+    HLS_GMAC = 5
+
+
+CLIENT_CONFORMANCE = (
+    Conformance.GET
+    | Conformance.SET
+    | Conformance.ACTION
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.EVENT_NOTIFICATION
+    | Conformance.PRIORITY_MANAGEMENT
+)
+"""What this client can do; a server may narrow it."""
+
+HLS_CHALLENGE_OCTETS = 16
+"""Sent challenges have 16 octets: the one length that every make answers rightly."""
+HLS_CHALLENGE_ACCEPTED = range(8, 65)
+"""Lengths of received challenges (Green Book 9.2.2.2.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """One association as the client opens it.
+
+    ``protection`` None means plain text both ways. ``assume_missing_user_information`` is for
+    meters that accept with an AARE without InitiateResponse: what was proposed then counts as
+    agreed. ``release`` False leaves by disconnecting the link alone.
+    """
+
+    authentication: Authentication = Authentication.NONE
+    lls_password: Secret | None = None
+    hls_secret: Secret | None = None
+    protection: ProtectionSettings | None = None
+    conformance: Conformance = CLIENT_CONFORMANCE
+    max_pdu_octets: int = 0xFFFF
+    pre_established: bool = False
+    assume_missing_user_information: bool = False
+    release: bool = True
+    random_bytes: Callable[[int], bytes]
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        _check(self.authentication, self.lls_password, self.hls_secret, self.protection)
+
+    @property
+    def ciphered(self) -> bool:
+        """Whether the application context is the ciphered one."""
+        return self.protection is not None and self.protection.policy is not SecurityPolicy.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """One association as the server offers it under one client SAP.
+
+    ``name`` is what the object model's access rights are asked with.
+    """
+
+    name: str
+    authentication: Authentication = Authentication.NONE
+    lls_password: Secret | None = None
+    hls_secret: Secret | None = None
+    protection: ProtectionSettings | None = None
+    conformance: Conformance = CLIENT_CONFORMANCE
+    max_pdu_octets: int = 1024
+    refuse_with: int | None = None
+    """Reject every AARQ with this acse-service-user diagnostic; for tests of clients."""
+    pre_established: bool = False
+    random_bytes: Callable[[int], bytes]
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        _check(self.authentication, self.lls_password, self.hls_secret, self.protection)
+
+    @property
+    def ciphered(self) -> bool:
+        """Whether the application context is the ciphered one."""
+        return self.protection is not None and self.protection.policy is not SecurityPolicy.NONE
+
+
+def _check(
+    authentication: Authentication,
+    lls_password: Secret | None,
+    hls_secret: Secret | None,
+    protection: ProtectionSettings | None,
+) -> None:
+    needs = {
+        Authentication.LLS: ("an LLS password", lls_password),
+        Authentication.HLS_AES: ("an HLS secret", hls_secret),
+        Authentication.HLS_GMAC: ("global keys and a system title", protection),
+    }
+    if authentication in needs:
+        what, given = needs[authentication]
+        if given is None:
+            raise LocalProtocolError(f"{authentication.name} needs {what}")

@@ -1,0 +1,102 @@
+"""COSEM interface classes: the class, attribute and method numbers this product uses.
+
+Source: Blue Book edition 12, interface class tables. Names follow the Blue Book.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from gateway.model import CaptureObject, Obis
+
+LOGICAL_NAME: Final = 1
+"""Attribute 1 of every interface class."""
+
+VALUE: Final = 2
+"""Attribute 2 of Data, Register, Extended register and Demand register."""
+
+CAPTURE_TIMES: Final = {4: 5, 5: 6}
+"""Class -> its capture_time attribute: Extended register 5, Demand register 6."""
+
+
+class ClassId(IntEnum):
+    """Interface classes by number."""
+
+    DATA = 1
+    REGISTER = 3
+    EXTENDED_REGISTER = 4
+    DEMAND_REGISTER = 5
+    PROFILE_GENERIC = 7
+    CLOCK = 8
+    ASSOCIATION_LN = 15
+    SAP_ASSIGNMENT = 17
+    SECURITY_SETUP = 64
+    DISCONNECT_CONTROL = 70
+    LIMITER = 71
+
+
+class ProfileAttribute(IntEnum):
+    """Profile generic (class 7)."""
+
+    BUFFER = 2
+    CAPTURE_OBJECTS = 3
+    CAPTURE_PERIOD = 4
+    SORT_METHOD = 5
+    SORT_OBJECT = 6
+    ENTRIES_IN_USE = 7
+    PROFILE_ENTRIES = 8
+
+
+class ClockAttribute(IntEnum):
+    """Clock (class 8)."""
+
+    TIME = 2
+    TIME_ZONE = 3
+    STATUS = 4
+
+
+class AssociationMethod(IntEnum):
+    """Association LN (class 15) methods."""
+
+    REPLY_TO_HLS = 1
+
+
+class DisconnectMethod(IntEnum):
+    """Disconnect control (class 70) methods; each takes integer(0)."""
+
+    REMOTE_DISCONNECT = 1
+    REMOTE_RECONNECT = 2
+
+
+_SCALER_ATTRIBUTE: Final = {
+    ClassId.REGISTER: 3,
+    ClassId.EXTENDED_REGISTER: 3,
+    ClassId.DEMAND_REGISTER: 4,
+}
+
+_SCALED_ATTRIBUTES: Final = {
+    ClassId.REGISTER: frozenset({2}),
+    ClassId.EXTENDED_REGISTER: frozenset({2}),
+    ClassId.DEMAND_REGISTER: frozenset({2, 3}),
+}
+
+CURRENT_ASSOCIATION: Final = Obis.parse("0-0:40.0.0*255")
+CLOCK: Final = Obis.parse("0-0:1.0.0*255")
+CLOCK_TIME: Final = CaptureObject(ClassId.CLOCK, CLOCK, ClockAttribute.TIME)
+BILLING_DATE: Final = Obis.parse("0-0:0.1.2*255")
+DISCONNECT_CONTROL: Final = Obis.parse("0-0:96.3.10*255")
+
+
+def scaler_source(source: CaptureObject) -> CaptureObject | None:
+    """The attribute that holds the scaler_unit of a captured value; None where there is none.
+
+    Clock, Data, strings and capture times have no scaler.
+    """
+    try:
+        class_id = ClassId(source.class_id)
+    except ValueError:
+        return None
+    if source.attribute not in _SCALED_ATTRIBUTES.get(class_id, ()):
+        return None
+    return CaptureObject(class_id, source.obis, _SCALER_ATTRIBUTE[class_id])

@@ -1,0 +1,158 @@
+"""What to ask, in which order, to read a set of data: generators without I/O.
+
+A procedure yields requests and is sent their answers; a refusal is thrown in as PeerRefused, so
+that a procedure can ask in another way where the meter cannot do the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway.dlms import axdr
+from gateway.dlms.association.requests import Action, Answer, Get, Request
+from gateway.dlms.classes import (
+    CLOCK,
+    CLOCK_TIME,
+    DISCONNECT_CONTROL,
+    ClassId,
+    ClockAttribute,
+    DisconnectMethod,
+    ProfileAttribute,
+    VALUE,
+)
+from gateway.dlms.cosem_time import CosemDateTime, TimeRules, from_utc
+from gateway.dlms.limits import Limits
+from gateway.dlms.plan import Span
+from gateway.dlms.rows import RawRow, decode_rows
+from gateway.dlms.selective_access import EntryDescriptor, RangeDescriptor, SelectiveAccess
+from gateway.dlms.values import (
+    ScalerUnit,
+    join_scalers,
+    missing_scalers,
+    read_capture_objects,
+    read_scaler_unit,
+)
+from gateway.errors import DecodeError, PeerRefused
+from gateway.model import CaptureList, CaptureObject, Obis
+
+T = TypeVar("T")
+Procedure = Generator[Request, Answer, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Rows of a profile buffer as received, with the evidence of the answer that ended them."""
+
+    rows: tuple[RawRow, ...]
+    server_system_title: bytes | None
+    invocation_counter: int | None
+
+
+def read_data(class_id: int, obis: Obis, attribute: int) -> Procedure[axdr.Data]:
+    """One attribute, decoded."""
+    answer = yield Get(class_id, obis, attribute)
+    return axdr.decode(answer.data)
+
+
+def read_clock() -> Procedure[CosemDateTime]:
+    """The meter's clock (0-0:1.0.0*255). Raises DecodeError for anything but a date-time."""
+    data = yield from read_data(ClassId.CLOCK, CLOCK, ClockAttribute.TIME)
+    if not isinstance(data.value, bytes):
+        raise DecodeError("the clock is not an octet-string")
+    return CosemDateTime.from_octets(data.value)
+
+
+def read_counter(obis: Obis) -> Procedure[int]:
+    """An invocation counter object (class 1). Raises DecodeError if it is no number."""
+    data = yield from read_data(ClassId.DATA, obis, VALUE)
+    if isinstance(data.value, bool) or not isinstance(data.value, int):
+        raise DecodeError(f"invocation counter {obis} is not a number")
+    return data.value
+
+
+def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[CaptureList]:
+    """The columns of a profile with their scalers.
+
+    Scalers come from the scaler profile in two requests; what it leaves out, or all of it where the
+    meter refuses it, is read from the registers themselves.
+    """
+    sources = yield from _read_capture_objects(profile)
+    scalers: dict[CaptureObject, ScalerUnit] = {}
+    if scaler_profile is not None:
+        try:
+            scalers = yield from _read_scaler_profile(scaler_profile)
+        except PeerRefused:
+            scalers = {}
+    for wanted in missing_scalers(join_scalers(sources, scalers)):
+        try:
+            data = yield from read_data(wanted.class_id, wanted.obis, wanted.attribute)
+            scalers[wanted] = read_scaler_unit(data)
+        except (PeerRefused, DecodeError):
+            # Some "registers" hold a date, or are not in the association's view. A number in
+            # such a column is refused when a row is converted; anything else needs no scaler.
+            continue
+    return join_scalers(sources, scalers)
+
+
+def _read_capture_objects(profile: Obis) -> Procedure[tuple[CaptureObject, ...]]:
+    data = yield from read_data(
+        ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_OBJECTS
+    )
+    return read_capture_objects(data)
+
+
+def _read_scaler_profile(profile: Obis) -> Procedure[dict[CaptureObject, ScalerUnit]]:
+    sources = yield from _read_capture_objects(profile)
+    data = yield from read_data(ClassId.PROFILE_GENERIC, profile, ProfileAttribute.BUFFER)
+    if not isinstance(data.value, tuple) or len(data.value) != 1:
+        raise DecodeError(f"scaler profile {profile} does not hold exactly one row")
+    row = data.value[0].value
+    if not isinstance(row, tuple) or len(row) != len(sources):
+        raise DecodeError(f"scaler profile {profile}: row and columns differ in number")
+    return {
+        CaptureObject(s.class_id, s.obis, s.attribute): read_scaler_unit(cell)
+        for s, cell in zip(sources, row, strict=True)
+    }
+
+
+def read_buffer(
+    profile: Obis,
+    access: SelectiveAccess | None,
+    limits: Limits,
+    *,
+    tolerate_trailing: bool = False,
+) -> Procedure[Buffer]:
+    """Rows of a profile buffer, all of them or as selected."""
+    answer = yield Get(
+        ClassId.PROFILE_GENERIC, profile, ProfileAttribute.BUFFER, access
+    )
+    rows = decode_rows(answer.data, limits, tolerate_trailing=tolerate_trailing)
+    return Buffer(tuple(rows), answer.server_system_title, answer.invocation_counter)
+
+
+def range_of(span: Span, rules: TimeRules) -> RangeDescriptor:
+    """Selective access by range on the clock, bounds as the meter writes its times."""
+    return RangeDescriptor(
+        restricting_object=CLOCK_TIME,
+        from_value=_date_time(span.from_s, rules),
+        to_value=_date_time(span.to_s, rules),
+    )
+
+
+def _date_time(utc_s: int, rules: TimeRules) -> axdr.Data:
+    return axdr.Data(axdr.Tag.OCTET_STRING, from_utc(utc_s, rules).to_octets())
+
+
+def newest_entries(entries_in_use: int, wanted: int) -> EntryDescriptor:
+    """Selective access by entry for the ``wanted`` newest rows (entries count from 1)."""
+    first = max(1, entries_in_use - wanted + 1)
+    return EntryDescriptor(from_entry=first, to_entry=0)
+
+
+def drive_relay(method: DisconnectMethod) -> Procedure[None]:
+    """Invoke a disconnect control method. That it succeeded does not mean a contact moved."""
+    yield Action(
+        ClassId.DISCONNECT_CONTROL, DISCONNECT_CONTROL, method, b"\x0f\x00"
+    )

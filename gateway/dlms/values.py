@@ -1,0 +1,214 @@
+"""From what a meter sent to exact values: scalers joined by logical name, times resolved.
+
+A scaler belongs to an attribute of an object, never to a position (real scaler profiles hold fewer
+columns than the value profile): it is found by (class, logical name, attribute).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from gateway.dlms.axdr import Data, Tag, float_to_decimal
+from gateway.dlms.classes import (
+    BILLING_DATE,
+    CAPTURE_TIMES,
+    CLOCK_TIME,
+    ClassId,
+    scaler_source,
+)
+from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.errors import DecodeError, MeterChanged
+from gateway.model import (
+    CaptureList,
+    CaptureObject,
+    Column,
+    DATA_TYPE_NAMES,
+    Instant,
+    Obis,
+    Row,
+    TimeQuality,
+    Value,
+)
+from gateway.dlms.rows import RawRow
+
+ScalerUnit = tuple[int, int]
+"""Decimal exponent and COSEM unit code."""
+
+_NUMBERS: Final = frozenset(
+    {
+        Tag.DOUBLE_LONG,
+        Tag.DOUBLE_LONG_UNSIGNED,
+        Tag.BCD,
+        Tag.INTEGER,
+        Tag.LONG,
+        Tag.UNSIGNED,
+        Tag.LONG_UNSIGNED,
+        Tag.LONG64,
+        Tag.LONG64_UNSIGNED,
+        Tag.ENUM,
+    }
+)
+_FLOATS: Final = frozenset({Tag.FLOAT32, Tag.FLOAT64})
+
+
+def read_capture_objects(data: Data) -> tuple[CaptureObject, ...]:
+    """``capture_objects`` (class 7 attribute 3): array of {class, logical name, attribute, index}.
+
+    Raises DecodeError for any other shape.
+    """
+    if data.tag != Tag.ARRAY:
+        raise DecodeError("capture_objects is not an array")
+    return tuple(_capture_object(entry) for entry in _children(data))
+
+
+def _capture_object(entry: Data) -> CaptureObject:
+    fields = [child.value for child in _children(entry)]
+    match fields:
+        case [int(class_id), bytes(name), int(attribute), int(index)] if len(name) == 6:
+            return CaptureObject(class_id, Obis(name), attribute, index)
+        case _:
+            raise DecodeError("a capture object is not {class, logical name, attribute, index}")
+
+
+def read_scaler_unit(data: Data) -> ScalerUnit:
+    """``scaler_unit`` of a register: structure {integer, enum}. Raises DecodeError."""
+    match [(child.tag, child.value) for child in _children(data)]:
+        case [(Tag.INTEGER, int(scaler)), (Tag.ENUM, int(unit))]:
+            return scaler, unit
+        case _:
+            raise DecodeError("scaler_unit is not {integer, enum}")
+
+
+def _children(data: Data) -> tuple[Data, ...]:
+    if not isinstance(data.value, tuple):
+        raise DecodeError(f"{DATA_TYPE_NAMES.get(data.tag, data.tag)} where a structure belongs")
+    return data.value
+
+
+def join_scalers(
+    sources: Sequence[CaptureObject], scalers: Mapping[CaptureObject, ScalerUnit]
+) -> CaptureList:
+    """Columns with the scaler that belongs to each; None where the object has none.
+
+    ``scalers`` is keyed by the scaler_unit attribute itself (class, logical name, attribute).
+    """
+    return CaptureList(tuple(_column(source, scalers) for source in sources))
+
+
+def _column(source: CaptureObject, scalers: Mapping[CaptureObject, ScalerUnit]) -> Column:
+    wanted = scaler_source(source)
+    found = scalers.get(wanted) if wanted is not None else None
+    return Column(source, *found) if found is not None else Column(source)
+
+
+def missing_scalers(capture_list: CaptureList) -> tuple[CaptureObject, ...]:
+    """The scaler_unit attributes that are still to be read for these columns."""
+    wanted = (scaler_source(c.source) for c in capture_list.columns if c.scaler is None)
+    return tuple(source for source in wanted if source is not None)
+
+
+def is_time(source: CaptureObject) -> bool:
+    """Whether a captured octet-string of 12 is a date-time by what it was captured from."""
+    return (
+        source == CLOCK_TIME
+        or source.obis == BILLING_DATE
+        or CAPTURE_TIMES.get(source.class_id) == source.attribute
+    )
+
+
+def to_value(raw: object, tag: int, column: Column, rules: TimeRules) -> Value:
+    """One exact value. Raises MeterChanged for a number whose register's scaler is unknown.
+
+    A float32 that is not a number becomes None: its octets stay in the row.
+    """
+    if tag in _NUMBERS and isinstance(raw, int):
+        return _scaled(Decimal(raw), column)
+    if tag in _FLOATS and isinstance(raw, bytes):
+        try:
+            return _scaled(float_to_decimal(raw), column)
+        except DecodeError:
+            return None
+    if isinstance(raw, bytes) and len(raw) == 12 and (tag == Tag.DATE_TIME or is_time(column.source)):
+        return resolve(CosemDateTime.from_octets(raw), rules)
+    if raw is None or isinstance(raw, (bool, str, bytes)):
+        return raw
+    raise DecodeError(f"column {column.source} holds {DATA_TYPE_NAMES.get(tag, tag)}")
+
+
+def _scaled(number: Decimal, column: Column) -> Decimal:
+    if column.scaler is not None:
+        return number.scaleb(column.scaler)
+    if scaler_source(column.source) is not None:
+        raise MeterChanged(f"column {column.source}: a number without its register's scaler")
+    return number
+
+
+def to_rows(
+    raw_rows: Sequence[RawRow],
+    capture_list: CaptureList,
+    rules: TimeRules,
+    *,
+    period_s: int,
+    received_at_s: int,
+) -> tuple[tuple[Row, ...], CaptureList]:
+    """Scaled rows, and the capture list with the types that were seen.
+
+    The capture time is the clock column wherever it stands, else the billing date, else (a
+    snapshot without a clock) the time of reception. A null clock counts on from the row before
+    by ``period_s``. Raises MeterChanged when a row's width is not the capture list's.
+    """
+    columns = capture_list.columns
+    clock = _clock_index(columns)
+    rows: list[Row] = []
+    previous_s: int | None = None
+    types = [column.type_name for column in columns]
+    for raw in raw_rows:
+        if len(raw.values) != len(columns):
+            raise MeterChanged(
+                f"a row has {len(raw.values)} columns where the capture list has {len(columns)}"
+            )
+        values = tuple(
+            to_value(value, tag, column, rules)
+            for value, tag, column in zip(raw.values, raw.tags, columns, strict=True)
+        )
+        when, quality = _captured(values, clock, previous_s, period_s, received_at_s)
+        previous_s = when
+        rows.append(Row(when, values, raw.raw, quality))
+        for index, tag in enumerate(raw.tags):
+            if tag:
+                types[index] = DATA_TYPE_NAMES[tag]
+    typed = tuple(replace(c, type_name=t) for c, t in zip(columns, types, strict=True))
+    return tuple(rows), CaptureList(typed)
+
+
+def _clock_index(columns: Sequence[Column]) -> int | None:
+    for wanted in (CLOCK_TIME.obis, BILLING_DATE):
+        for index, column in enumerate(columns):
+            if column.source.obis == wanted and column.source.class_id in (
+                ClassId.CLOCK,
+                ClassId.REGISTER,
+                ClassId.DATA,
+            ):
+                return index
+    return None
+
+
+def _captured(
+    values: tuple[Value, ...],
+    clock: int | None,
+    previous_s: int | None,
+    period_s: int,
+    received_at_s: int,
+) -> tuple[int, TimeQuality]:
+    if clock is None:
+        return received_at_s, TimeQuality.OK
+    when = values[clock]
+    if when is None and previous_s is not None:
+        return previous_s + period_s, TimeQuality.DERIVED
+    if isinstance(when, Instant) and when.utc_s is not None:
+        return when.utc_s, when.quality
+    # Nothing tells when: kept under the time of reception, marked, for a person to see.
+    return received_at_s, TimeQuality.INVALID

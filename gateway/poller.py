@@ -1,0 +1,241 @@
+"""One owner per wire: a queue of jobs by priority, one session pumped over one transport.
+
+Nothing in here knows a meter model or a byte of DLMS: a job is a generator that yields requests and
+is given answers (``gateway.dlms.reading``), so the same job runs on a test bench without a wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Generic, TypeVar
+
+from gateway.dlms.association.client import ClientConnection
+from gateway.dlms.association.requests import (
+    Answer,
+    AssociationClosed,
+    AssociationOpened,
+    Event,
+    Notification,
+    Refused,
+    Request,
+)
+from gateway.dlms.link import NEED_DATA
+from gateway.errors import GatewayError, LinkLost, NoAnswer, PeerRefused, RemoteProtocolError
+from gateway.transport.port import Transport
+
+T = TypeVar("T")
+
+Procedure = Generator[Request, Answer, T]
+"""Yields requests, is sent their answers (or thrown PeerRefused), returns its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long one exchange may take.
+
+    ``answer_s`` is the silence after which a frame is repeated (where the link can) up to
+    ``repeats`` times; ``request_s`` bounds a whole request however many blocks it takes, so that a
+    meter that drips octets cannot hold its wire for ever.
+    """
+
+    answer_s: float = 5.0
+    repeats: int = 2
+    request_s: float = 120.0
+
+
+class Session:
+    """One association with one meter over one transport."""
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        transport: Transport,
+        timing: Timing,
+        on_notification: Callable[[Notification], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._timing = timing
+        self._on_notification = on_notification
+
+    async def open(self) -> AssociationOpened:
+        """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
+        self._connection.open()
+        event = await self._next_event()
+        if not isinstance(event, AssociationOpened):
+            raise RemoteProtocolError(f"opening the association gave {type(event).__name__}")
+        return event
+
+    async def request(self, request: Request) -> Answer:
+        """Send one request and return its whole answer; raise PeerRefused for a no."""
+        self._connection.send(request)
+        event = await self._next_event()
+        match event:
+            case Answer():
+                return event
+            case Refused(service, reason):
+                raise PeerRefused(service, reason)
+            case _:
+                raise LinkLost(f"the meter ended the session: {event}")
+
+    async def run(self, procedure: Procedure[T]) -> T:
+        """Run a procedure to its end; its refusals are thrown into it, all else ends it."""
+        try:
+            request = next(procedure)
+            while True:
+                try:
+                    answer = await self.request(request)
+                except PeerRefused as refusal:
+                    request = procedure.throw(refusal)
+                else:
+                    request = procedure.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            procedure.close()
+
+    async def close(self) -> None:
+        """Release and disconnect as far as the meter still answers; never raises for silence.
+
+        An association left open blocks a meter until its own time-out, so goodbye is said even
+        after an error.
+        """
+        self._connection.close()
+        with suppress(GatewayError):
+            while not isinstance(await self._next_event(), AssociationClosed):
+                pass
+
+    async def _next_event(self) -> Event:
+        try:
+            async with asyncio.timeout(self._timing.request_s):
+                while True:
+                    event = await self._pump()
+                    if not isinstance(event, Notification):
+                        return event
+                    if self._on_notification is not None:
+                        self._on_notification(event)
+        except TimeoutError:
+            raise NoAnswer(f"no complete answer within {self._timing.request_s:g} s") from None
+
+    async def _pump(self) -> Event:
+        connection, transport = self._connection, self._transport
+        repeats = 0
+        while True:
+            event = connection.next_event()
+            waiting = connection.data_to_send()
+            if waiting:
+                await transport.send(waiting)
+            if event is not NEED_DATA:
+                return event
+            try:
+                data = await transport.receive(self._timing.answer_s)
+            except LinkLost:
+                raise
+            except NoAnswer:
+                repeats += 1
+                if repeats > self._timing.repeats or not connection.handle_timeout():
+                    raise
+            else:
+                connection.receive_data(data)
+
+
+@asynccontextmanager
+async def session(
+    connection: ClientConnection, transport: Transport, timing: Timing
+) -> AsyncIterator[Session]:
+    """Open an association, give the session, and say goodbye whatever happened inside."""
+    opened = Session(connection, transport, timing)
+    try:
+        await opened.open()
+        yield opened
+    finally:
+        await opened.close()
+
+
+class Priority(IntEnum):
+    """Order of jobs on a wire; lower goes first."""
+
+    RELAY = 0
+    ON_DEMAND = 10
+    DAILY = 20
+    BLOCK = 30
+    ROUTINE = 40
+
+
+@dataclass(order=True, slots=True)
+class _Queued(Generic[T]):
+    priority: Priority
+    number: int
+    job: Callable[[Transport], Any] = field(compare=False)
+    done: asyncio.Future[Any] = field(compare=False)
+
+
+class Poller:
+    """The one owner of a wire: runs the submitted jobs one at a time, the most urgent first.
+
+    The transport is connected for the first job and kept as long as it serves; a job that lost
+    it leaves it closed, and the next job connects afresh.
+    """
+
+    def __init__(self, name: str, open_transport: Callable[[], Transport]) -> None:
+        self.name = name
+        self._open_transport = open_transport
+        self._transport: Transport | None = None
+        self._queue: list[_Queued[Any]] = []
+        self._numbers = itertools.count()
+        self._wake = asyncio.Event()
+
+    async def submit(
+        self, job: Callable[[Transport], Any], priority: Priority = Priority.ROUTINE
+    ) -> Any:
+        """Queue a job (a coroutine function of the transport) and await its result."""
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, _Queued(priority, next(self._numbers), job, done))
+        self._wake.set()
+        return await done
+
+    async def run(self) -> None:
+        """Own the wire until cancelled."""
+        try:
+            while True:
+                while not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                queued = heapq.heappop(self._queue)
+                if not queued.done.done():
+                    await self._run_one(queued)
+        finally:
+            for queued in self._queue:
+                queued.done.cancel()
+            await self._drop_transport()
+
+    async def _run_one(self, queued: _Queued[Any]) -> None:
+        try:
+            if self._transport is None:
+                transport = self._open_transport()
+                await transport.connect()
+                self._transport = transport
+            result = await queued.job(self._transport)
+        except GatewayError as error:
+            if isinstance(error, LinkLost):
+                await self._drop_transport()
+            if not queued.done.done():
+                queued.done.set_exception(error)
+        except BaseException:
+            queued.done.cancel()
+            raise
+        else:
+            if not queued.done.done():
+                queued.done.set_result(result)
+
+    async def _drop_transport(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
