@@ -8,24 +8,8 @@ from typing import NamedTuple
 
 from consumer_app.database.connect import Connection
 from consumer_app.database.values import capture_list_to_json, values_to_json
-from gateway.model import Batch, CaptureList
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One readings message: its place in a gateway's stream and its rows.
-
-    ``digests`` are the rows' identities in the order of ``batch.rows``; ``keep_raw`` says
-    whether the rows carry their octets.
-    """
-
-    gateway: str
-    stream: str
-    epoch: str
-    sequence: int
-    batch: Batch
-    digests: tuple[bytes, ...]
-    keep_raw: bool
+from gateway.model import CaptureList
+from gateway.uplink.message import Header, ReadingsMessage
 
 
 class Written(NamedTuple):
@@ -36,7 +20,9 @@ class Written(NamedTuple):
     conflicts: int
 
 
-def write_messages(connection: Connection, messages: Sequence[Incoming], *, now_s: int) -> Written:
+def write_messages(
+    connection: Connection, messages: Sequence[ReadingsMessage], *, now_s: int
+) -> Written:
     """Store the rows of all messages and mark their sequence numbers as answered.
 
     A row that is there already is left as it is, so delivering a message again, in any order
@@ -45,7 +31,7 @@ def write_messages(connection: Connection, messages: Sequence[Incoming], *, now_
     """
     meters = _numbers_of_meters(connection, {m.batch.meter for m in messages}, now_s)
     lists = _numbers_of_capture_lists(connection, {m.batch.capture_list for m in messages})
-    streams = _numbers_of_streams(connection, {(m.gateway, m.stream, m.epoch) for m in messages})
+    streams = _numbers_of_streams(connection, {_stream_of(m.header) for m in messages})
     connection.execute(
         "create temporary table if not exists incoming"
         " (like readings including defaults) on commit delete rows"
@@ -70,12 +56,12 @@ def write_messages(connection: Connection, messages: Sequence[Incoming], *, now_
                         lists[message.batch.capture_list.digest],
                         row.time_quality.value,
                         values_to_json(row.values),
-                        row.raw if message.keep_raw else None,
+                        row.raw or None,
                         evidence.received_at_us,
                         evidence.server_system_title,
                         evidence.invocation_counter,
-                        streams[message.gateway, message.stream, message.epoch],
-                        message.sequence,
+                        streams[_stream_of(message.header)],
+                        message.header.sequence,
                         now_s,
                     )
                 )
@@ -96,7 +82,7 @@ def write_messages(connection: Connection, messages: Sequence[Incoming], *, now_
     ).rowcount
     _mark_answered(
         connection,
-        ((streams[m.gateway, m.stream, m.epoch], m.sequence) for m in messages),
+        ((streams[_stream_of(m.header)], m.header.sequence) for m in messages),
     )
     return Written(new_rows, rows - new_rows, conflicts)
 
@@ -106,17 +92,14 @@ class Refusal:
     """A message that will never be stored: where it stood, why, and its octets for a person."""
 
     topic: str
-    gateway: str
-    stream: str
-    epoch: str
-    sequence: int
+    header: Header
     reason: str
     payload: bytes
 
 
 def write_refusals(connection: Connection, refusals: Sequence[Refusal], *, now_s: int) -> None:
     """Keep refused messages and mark their sequence numbers as answered; idempotent."""
-    streams = _numbers_of_streams(connection, {(r.gateway, r.stream, r.epoch) for r in refusals})
+    streams = _numbers_of_streams(connection, {_stream_of(r.header) for r in refusals})
     for refusal in refusals:
         connection.execute(
             "insert into refused_messages"
@@ -125,16 +108,16 @@ def write_refusals(connection: Connection, refusals: Sequence[Refusal], *, now_s
             (
                 now_s,
                 refusal.topic,
-                refusal.gateway,
-                refusal.stream,
-                refusal.epoch,
-                refusal.sequence,
+                refusal.header.gateway,
+                refusal.header.stream,
+                refusal.header.epoch,
+                refusal.header.sequence,
                 refusal.reason,
                 refusal.payload,
             ),
         )
     _mark_answered(
-        connection, ((streams[r.gateway, r.stream, r.epoch], r.sequence) for r in refusals)
+        connection, ((streams[_stream_of(r.header)], r.header.sequence) for r in refusals)
     )
 
 
@@ -148,6 +131,10 @@ def answered_ranges(
         (gateway, stream, epoch),
     )
     return [(first, last) for first, last in rows]
+
+
+def _stream_of(header: Header) -> tuple[str, str, str]:
+    return header.gateway, header.stream, header.epoch
 
 
 def _numbers_of_meters(connection: Connection, meters: Iterable[str], now_s: int) -> dict[str, int]:

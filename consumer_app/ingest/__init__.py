@@ -1,0 +1,1 @@
+"""From MQTT to PostgreSQL, and the signed answer back."""
