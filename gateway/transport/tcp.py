@@ -28,12 +28,10 @@ class TcpTransport:
         await self.close()
         loop = asyncio.get_running_loop()
         name = self._inbox.name
-        # A new inbox: late callbacks of the connection before must not speak for this one.
-        inbox = self._inbox = Inbox(name)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 transport, self._stream = await loop.create_connection(
-                    lambda: _Stream(inbox), self._host, self._port
+                    lambda: _Stream(self._inbox), self._host, self._port
                 )
         except TimeoutError:
             raise NoAnswer(f"{name}: no connection within {self._connect_timeout_s:g} s") from None

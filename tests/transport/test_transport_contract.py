@@ -33,6 +33,8 @@ class FarEnd(Protocol):
 
 
 Wire = AbstractAsyncContextManager[tuple[Transport, FarEnd]]
+Body = Callable[[Transport, FarEnd], Awaitable[None]]
+OnWire = Callable[[Body], None]
 
 
 class TcpFarEnd:
@@ -97,7 +99,7 @@ class PtyFarEnd:
 
     async def _ready(self, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
         ready = asyncio.get_running_loop().create_future()
-        add(self.fd, lambda: ready.done() or ready.set_result(None))
+        add(self.fd, lambda: None if ready.done() else ready.set_result(None))
         try:
             await ready
         finally:
@@ -184,11 +186,11 @@ WIRES: dict[str, Callable[[], Wire]] = {
 }
 
 
-@pytest.fixture(params=WIRES.values(), ids=WIRES.keys())
-def on_wire(request: pytest.FixtureRequest) -> Callable[..., None]:
+@pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
+def on_wire(request: pytest.FixtureRequest) -> OnWire:
     """Run a test body with a connected transport and its far end."""
 
-    def run(body: Callable[[Transport, FarEnd], Awaitable[None]]) -> None:
+    def run(body: Body) -> None:
         async def scene() -> None:
             async with request.param() as (transport, far), asyncio.timeout(30):
                 await transport.connect()
@@ -209,8 +211,8 @@ async def receive_exactly(transport: Transport, count: int) -> bytes:
 EVERY_OCTET = bytes(range(256))
 
 
-def test_every_octet_passes_both_ways_in_order(on_wire):
-    async def body(transport, far):
+def test_every_octet_passes_both_ways_in_order(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(EVERY_OCTET)
         assert await far.read_exactly(256) == EVERY_OCTET
         await far.write(EVERY_OCTET)
@@ -219,8 +221,8 @@ def test_every_octet_passes_both_ways_in_order(on_wire):
     on_wire(body)
 
 
-def test_octets_are_handed_out_as_soon_as_they_are_there(on_wire):
-    async def body(transport, far):
+def test_octets_are_handed_out_as_soon_as_they_are_there(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         waiting = asyncio.ensure_future(transport.receive(LONG_S))
         await far.write(b"\x7e")
         assert await waiting == b"\x7e"
@@ -228,8 +230,8 @@ def test_octets_are_handed_out_as_soon_as_they_are_there(on_wire):
     on_wire(body)
 
 
-def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire):
-    async def body(transport, far):
+def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         with pytest.raises(NoAnswer) as caught:
             await transport.receive(SHORT_S)
         assert not isinstance(caught.value, LinkLost)
@@ -239,8 +241,8 @@ def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire):
     on_wire(body)
 
 
-def test_what_came_before_the_end_is_handed_out_first(on_wire):
-    async def body(transport, far):
+def test_what_came_before_the_end_is_handed_out_first(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await far.write(b"last words")
         assert await receive_exactly(transport, 10) == b"last words"
         await far.vanish()
@@ -252,8 +254,8 @@ def test_what_came_before_the_end_is_handed_out_first(on_wire):
     on_wire(body)
 
 
-def test_a_peer_that_leaves_ends_the_wait(on_wire):
-    async def body(transport, far):
+def test_a_peer_that_leaves_ends_the_wait(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"?")
         await far.read_exactly(1)
         waiting = asyncio.ensure_future(transport.receive(LONG_S))
@@ -266,8 +268,8 @@ def test_a_peer_that_leaves_ends_the_wait(on_wire):
     on_wire(body)
 
 
-def test_a_write_larger_than_every_buffer_arrives_whole(on_wire):
-    async def body(transport, far):
+def test_a_write_larger_than_every_buffer_arrives_whole(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(3).randbytes(300_000)
         received, _ = await asyncio.gather(far.read_exactly(len(data)), transport.send(data))
         assert received == data
@@ -275,8 +277,8 @@ def test_a_write_larger_than_every_buffer_arrives_whole(on_wire):
     on_wire(body)
 
 
-def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire):
-    async def body(transport, far):
+def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(4).randbytes(3_000_000)
         writing = asyncio.ensure_future(far.write(data))
         assert await receive_exactly(transport, len(data)) == data
@@ -285,8 +287,8 @@ def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire):
     on_wire(body)
 
 
-def test_a_cancelled_receive_loses_nothing(on_wire):
-    async def body(transport, far):
+def test_a_cancelled_receive_loses_nothing(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         waiting = asyncio.ensure_future(transport.receive(LONG_S))
         await turn_loop()
         waiting.cancel()
@@ -298,8 +300,8 @@ def test_a_cancelled_receive_loses_nothing(on_wire):
     on_wire(body)
 
 
-def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire):
-    async def body(transport, far):
+def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(5).randbytes(8_000_000)
         sending = asyncio.ensure_future(transport.send(data))
         await turn_loop()
@@ -313,8 +315,8 @@ def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire):
     on_wire(body)
 
 
-def test_flush_forgets_stale_octets(on_wire):
-    async def body(transport, far):
+def test_flush_forgets_stale_octets(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await far.write(b"stale")
         first = await transport.receive(LONG_S)
         await far.write(b" frame")
@@ -331,8 +333,8 @@ def test_flush_forgets_stale_octets(on_wire):
     on_wire(body)
 
 
-def test_a_closed_transport_says_so_and_closing_twice_is_fine(on_wire):
-    async def body(transport, far):
+def test_a_closed_transport_says_so_and_closing_twice_is_fine(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await transport.close()
         await transport.close()
         with pytest.raises(LinkLost):
@@ -343,8 +345,8 @@ def test_a_closed_transport_says_so_and_closing_twice_is_fine(on_wire):
     on_wire(body)
 
 
-def test_closing_ends_a_receive_that_waits(on_wire):
-    async def body(transport, far):
+def test_closing_ends_a_receive_that_waits(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         waiting = asyncio.ensure_future(transport.receive(LONG_S))
         await turn_loop()
         await transport.close()
@@ -354,8 +356,8 @@ def test_closing_ends_a_receive_that_waits(on_wire):
     on_wire(body)
 
 
-def test_a_transport_connects_again_after_it_was_closed(on_wire):
-    async def body(transport, far):
+def test_a_transport_connects_again_after_it_was_closed(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"one")
         assert await far.read_exactly(3) == b"one"
         await transport.close()
@@ -369,8 +371,8 @@ def test_a_transport_connects_again_after_it_was_closed(on_wire):
     on_wire(body)
 
 
-def test_two_tasks_cannot_receive_at_once(on_wire):
-    async def body(transport, far):
+def test_two_tasks_cannot_receive_at_once(on_wire: OnWire) -> None:
+    async def body(transport: Transport, far: FarEnd) -> None:
         waiting = asyncio.ensure_future(transport.receive(LONG_S))
         await turn_loop()
         with pytest.raises(LocalProtocolError):
@@ -381,8 +383,8 @@ def test_two_tasks_cannot_receive_at_once(on_wire):
     on_wire(body)
 
 
-def test_a_transport_that_was_never_connected_says_so():
-    async def scene():
+def test_a_transport_that_was_never_connected_says_so() -> None:
+    async def scene() -> None:
         for transport in (
             TcpTransport("127.0.0.1", 9),
             SerialTransport("/dev/null-port", characters=CharacterFormat.EIGHT_NONE_ONE),

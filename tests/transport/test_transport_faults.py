@@ -6,6 +6,7 @@ import pty
 import random
 import socket
 import tty
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -20,26 +21,26 @@ from gateway.transport.tcp import TcpTransport
 from gateway.url import CharacterFormat
 
 
-def test_seven_even_makes_the_octets_of_the_line():
+def test_seven_even_makes_the_octets_of_the_line() -> None:
     # "/?!\r\n", the sign-on of IEC 62056-21, as a logic analyser shows it on a 7E1 line.
     assert to_seven_even(b"/?!\r\n") == bytes.fromhex("AF 3F 21 8D 0A")
 
 
 @given(st.binary().map(lambda data: bytes(octet & 0x7F for octet in data)))
 @settings(max_examples=50)
-def test_seven_even_there_and_back(data):
+def test_seven_even_there_and_back(data: bytes) -> None:
     assert from_seven_even(to_seven_even(data)) == data
 
 
 @pytest.mark.parametrize("bit", range(8))
-def test_one_wrong_bit_in_a_seven_even_character_drops_it(bit):
+def test_one_wrong_bit_in_a_seven_even_character_drops_it(bit: int) -> None:
     sent = bytearray(to_seven_even(b"abc"))
     sent[1] ^= 1 << bit
     assert from_seven_even(bytes(sent)) == b"ac"
 
 
-def test_a_seven_even_line_talks_through_a_pty():
-    async def scene():
+def test_a_seven_even_line_talks_through_a_pty() -> None:
+    async def scene() -> None:
         master, slave = pty.openpty()
         tty.setraw(master)
         port = SerialTransport(
@@ -60,27 +61,31 @@ def test_a_seven_even_line_talks_through_a_pty():
     asyncio.run(scene())
 
 
-def test_a_missing_device_names_the_adapters_that_are_there(tmp_path, monkeypatch):
+def test_a_missing_device_names_the_adapters_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "usb-FTDI_FT232R_A9-if00-port0").touch()
     monkeypatch.setattr(serial_module, "BY_ID", tmp_path)
     with pytest.raises(LinkLost, match=r"adapters present now: .*usb-FTDI_FT232R_A9"):
         asyncio.run(SerialTransport("/dev/ttyUSB-none").connect())
 
 
-def test_a_missing_device_without_any_adapter_is_still_a_plain_message(tmp_path, monkeypatch):
+def test_a_missing_device_without_any_adapter_is_still_a_plain_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(serial_module, "BY_ID", tmp_path / "none")
     with pytest.raises(LinkLost, match="No such file"):
         asyncio.run(SerialTransport("/dev/ttyUSB-none").connect())
 
 
-def test_a_file_that_is_no_terminal_is_refused(tmp_path):
+def test_a_file_that_is_no_terminal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LinkLost):
         asyncio.run(SerialTransport(str(tmp_path / "file")).connect())
 
 
-def test_a_device_held_by_another_owner_is_refused():
-    async def scene():
+def test_a_device_held_by_another_owner_is_refused() -> None:
+    async def scene() -> None:
         master, slave = pty.openpty()
         first, second = (SerialTransport(os.ttyname(slave)) for _ in range(2))
         await first.connect()
@@ -95,10 +100,10 @@ def test_a_device_held_by_another_owner_is_refused():
     asyncio.run(scene())
 
 
-def test_a_device_that_vanished_is_closed_at_once():
+def test_a_device_that_vanished_is_closed_at_once() -> None:
     """The kernel can give the name back to the adapter only when nobody holds it."""
 
-    async def scene():
+    async def scene() -> None:
         master, slave = pty.openpty()
         port = SerialTransport(os.ttyname(slave))
         os.close(slave)
@@ -113,7 +118,7 @@ def test_a_device_that_vanished_is_closed_at_once():
     asyncio.run(scene())
 
 
-def test_a_refused_connection_is_a_lost_link_that_says_where():
+def test_a_refused_connection_is_a_lost_link_that_says_where() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -121,7 +126,7 @@ def test_a_refused_connection_is_a_lost_link_that_says_where():
             asyncio.run(TcpTransport("127.0.0.1", port).connect())
 
 
-def test_a_host_that_does_not_accept_is_no_answer():
+def test_a_host_that_does_not_accept_is_no_answer() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -141,8 +146,8 @@ def test_a_host_that_does_not_accept_is_no_answer():
                 filler.close()
 
 
-def test_closing_on_a_peer_that_never_reads_does_not_wait():
-    async def scene():
+def test_closing_on_a_peer_that_never_reads_does_not_wait() -> None:
+    async def scene() -> None:
         with socket.socket() as deaf:
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(1)
@@ -158,8 +163,8 @@ def test_closing_on_a_peer_that_never_reads_does_not_wait():
     asyncio.run(scene())
 
 
-def test_a_lossy_wire_drops_octets_by_its_seed_alone():
-    async def scene(seed):
+def test_a_lossy_wire_drops_octets_by_its_seed_alone() -> None:
+    async def scene(seed: int) -> bytes:
         near, far = loopback_pair(
             LoopbackFaults(drop_per_million=PER_MILLION // 2),
             random_below=random.Random(seed).randrange,
@@ -175,8 +180,45 @@ def test_a_lossy_wire_drops_octets_by_its_seed_alone():
     assert list(first) == sorted(first)
 
 
-def test_random_faults_without_randomness_are_refused():
+def test_random_faults_without_randomness_are_refused() -> None:
     with pytest.raises(UsageError):
         loopback_pair(LoopbackFaults(split=True))
     with pytest.raises(UsageError):
         LoopbackFaults(delay_s=-1)
+
+
+def test_flush_drops_what_only_the_kernel_has_seen() -> None:
+    async def scene() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = TcpTransport(*listener.getsockname())
+            await port.connect()
+            meter, _ = listener.accept()
+            meter.send(b"stale")
+            assert await port.flush() == 5
+            await port.close()
+            meter.close()
+
+    asyncio.run(scene())
+
+
+def test_who_closed_first_is_what_is_told() -> None:
+    async def scene() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = TcpTransport(*listener.getsockname())
+            await port.connect()
+            await port.close()
+            with pytest.raises(LinkLost, match="closed by this side"):
+                await port.receive(5)
+            await port.connect()
+            for _ in range(2):
+                meter, _ = listener.accept()
+                meter.close()
+            with pytest.raises(LinkLost, match="closed by the peer"):
+                await port.receive(5)
+            await port.close()
+
+    asyncio.run(scene())

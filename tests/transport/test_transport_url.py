@@ -41,7 +41,7 @@ MEANINGS = [
 
 
 @pytest.mark.parametrize(("text", "url"), MEANINGS)
-def test_a_url_means_one_wire(text, url):
+def test_a_url_means_one_wire(text: str, url: TransportUrl) -> None:
     assert parse_url(text) == url
     assert parse_url(str(url)) == url
 
@@ -77,13 +77,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "says"), REFUSED)
-def test_a_url_that_means_nothing_is_refused_with_what_is_allowed(text, says):
+def test_a_url_that_means_nothing_is_refused_with_what_is_allowed(text: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_url(text)
     assert says in str(caught.value)
 
 
-def test_a_password_in_a_url_is_refused_and_not_repeated():
+def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageError) as caught:
         parse_url("tcp://reader:hunter2@10.0.0.7:4059")
     assert "hunter2" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated():
     )
 )
 @settings(max_examples=200)
-def test_no_text_escapes_as_another_error(text):
+def test_no_text_escapes_as_another_error(text: str) -> None:
     try:
         url = parse_url(text)
     except UsageError:
@@ -107,12 +107,12 @@ def test_no_text_escapes_as_another_error(text):
     assert bool(url.device) != bool(url.host)
 
 
-def test_a_url_opens_the_transport_of_its_kind():
+def test_a_url_opens_the_transport_of_its_kind() -> None:
     kinds = {text: type(open_transport(parse_url(text))) for text, _ in MEANINGS}
     assert set(kinds.values()) == {SerialTransport, TcpTransport}
     assert all((kind is SerialTransport) == ("serial" in text) for text, kind in kinds.items())
 
 
-def test_two_urls_of_one_device_are_one_wire():
+def test_two_urls_of_one_device_are_one_wire() -> None:
     assert parse_url("serial:///dev/ttyS1?server=1").wire == parse_url("serial:///dev/ttyS1").wire
     assert parse_url("hdlc+tcp://h:4059").wire == parse_url("tcp://h").wire
