@@ -64,18 +64,23 @@ def _sequence(
     offset += 1
     if count > 0x7F:
         count, offset = length_at(octets, offset - 1, "array or structure")
-    check_count(count, len(octets) - offset, offset, limits)
+    if count > limits.array_elements or count > len(octets) - offset:
+        check_count(count, len(octets) - offset, offset, limits)
     members: list[Data] = []
     append = members.append
+    fixed_by_tag, readers, new_data, data_class = FIXED, READERS, _new_data, Data
+    nesting -= 1
     for _ in range(count):
         tag = octets[offset]
-        fixed = FIXED[tag]
+        offset += 1
+        fixed = fixed_by_tag[tag]
         if fixed is None:
-            member, offset = READERS[tag](octets, offset + 1, limits, nesting - 1)
+            member, offset = readers[tag](octets, offset, limits, nesting)
             append(member)
         else:
-            append(_new_data(Data, (tag, fixed.unpack_from(octets, offset + 1)[0])))
-            offset += 1 + fixed.size
+            unpack_from, size, _ = fixed
+            append(new_data(data_class, (tag, unpack_from(octets, offset)[0])))
+            offset += size
     return tuple(members), offset
 
 
@@ -89,12 +94,12 @@ def check_count(count: int, octets_left: int, offset: int, limits: Limits) -> No
 
 def _array(octets: bytes, offset: int, limits: Limits, nesting: int) -> tuple[Data, int]:
     members, offset = _sequence(octets, offset, limits, nesting)
-    return Data(Tag.ARRAY, members), offset
+    return _new_data(Data, (1, members)), offset
 
 
 def _structure(octets: bytes, offset: int, limits: Limits, nesting: int) -> tuple[Data, int]:
     members, offset = _sequence(octets, offset, limits, nesting)
-    return Data(Tag.STRUCTURE, members), offset
+    return _new_data(Data, (2, members)), offset
 
 
 def string_at(octets: bytes, offset: int, limits: Limits) -> tuple[bytes, int]:

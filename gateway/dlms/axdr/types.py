@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Tag(IntEnum):
@@ -91,7 +92,20 @@ FIXED_FORMATS: Final[dict[int, str]] = {
 }
 """Types whose octets are always as many -> their ``struct`` format (without byte order)."""
 
-FIXED: Final[list[struct.Struct | None]] = [
-    struct.Struct(">" + FIXED_FORMATS[tag]) if tag in FIXED_FORMATS else None for tag in range(256)
-]
+class FixedReader(NamedTuple):
+    """How to read a fixed-size type: ``unpack_from(octets, offset)[0]``, ``size`` octets."""
+
+    unpack_from: Callable[[bytes, int], tuple[Any, ...]]
+    size: int
+    pack: Callable[..., bytes]
+
+
+def _fixed(tag: int) -> FixedReader | None:
+    if tag not in FIXED_FORMATS:
+        return None
+    layout = struct.Struct(">" + FIXED_FORMATS[tag])
+    return FixedReader(layout.unpack_from, layout.size, layout.pack)
+
+
+FIXED: Final = tuple(_fixed(tag) for tag in range(256))
 """The same by tag, compiled; None for all other tags."""

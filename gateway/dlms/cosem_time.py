@@ -1,0 +1,257 @@
+"""COSEM date-time, date and time: exact octets, and what instant they mean (Blue Book 4.1.6).
+
+An instant never depends on the host's time zone: where the meter states no deviation, the zone
+of its firmware profile holds. The sign of the deviation is the profile's too. The Blue Book
+says local time + deviation = UTC, so India is -330; Indian meters are seen to send +330.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import IntFlag, StrEnum
+from typing import Final
+
+from gateway.errors import DecodeError, UsageError
+from gateway.model import Instant, TimeQuality
+
+NOT_SPECIFIED: Final = 0xFF
+YEAR_NOT_SPECIFIED: Final = 0xFFFF
+DEVIATION_NOT_SPECIFIED: Final = -0x8000
+DEVIATION_LIMIT_MINUTES: Final = 840
+"""No place on earth is further from UTC than 14 hours."""
+
+SANE_FLOOR_S: Final = 1_262_304_000
+"""2010-01-01T00:00:00Z: no smart meter of today captured anything before, so an earlier date is
+a clock that lost its battery (1970 and 2000 are seen)."""
+
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_DAY_S: Final = 86_400
+
+
+class ClockStatus(IntFlag):
+    """Bits of the clock status octet; 0xFF as a whole means not specified."""
+
+    INVALID_VALUE = 0x01
+    DOUBTFUL_VALUE = 0x02
+    DIFFERENT_CLOCK_BASE = 0x04
+    INVALID_CLOCK_STATUS = 0x08
+    DAYLIGHT_SAVING_ACTIVE = 0x80
+
+
+class ZeroDate(StrEnum):
+    """What a date before ``SANE_FLOOR_S`` means; its quality is INVALID either way."""
+
+    AS_SENT = "as_sent"
+    """The instant it names, if it names one: evidence of a clock that was lost."""
+    NOT_SPECIFIED = "not_specified"
+    """No instant: the meter fills "never" with a zero date."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRules:
+    """How a meter model means its date-times.
+
+    ``zone_minutes`` is local time minus UTC (India 330). ``deviation_sign`` is -1 where the
+    meter sends the Blue Book's deviation (India -330), +1 where it sends +330.
+    ``use_deviation`` False lets the zone hold always, for meters whose deviation is wrong.
+    """
+
+    zone_minutes: int
+    deviation_sign: int = -1
+    zero_date: ZeroDate = ZeroDate.AS_SENT
+    use_deviation: bool = True
+
+    def __post_init__(self) -> None:
+        if abs(self.zone_minutes) > DEVIATION_LIMIT_MINUTES:
+            raise UsageError(f"zone of {self.zone_minutes} minutes, allowed are -840..840")
+        if self.deviation_sign not in (-1, 1):
+            raise UsageError(f"deviation sign {self.deviation_sign}, allowed: -1, 1")
+
+
+@dataclass(frozen=True, slots=True)
+class CosemDate:
+    """Five octets as they are; 0xFFFF and 0xFF are wild cards.
+
+    Months 0xFD and 0xFE mean the daylight saving changes, days 0xFD and 0xFE the second last
+    and last of the month, weekday 1 is Monday.
+    """
+
+    year: int = YEAR_NOT_SPECIFIED
+    month: int = NOT_SPECIFIED
+    day: int = NOT_SPECIFIED
+    weekday: int = NOT_SPECIFIED
+
+    @classmethod
+    def from_octets(cls, octets: bytes) -> CosemDate:
+        """Read 5 octets; raise DecodeError for another length."""
+        _check_length("date", octets, 5)
+        return cls(int.from_bytes(octets[:2], "big"), octets[2], octets[3], octets[4])
+
+    def to_octets(self) -> bytes:
+        """The 5 octets; raise UsageError where a field does not fit."""
+        year = _octets("year", self.year, 2)
+        return year + _fields(month=self.month, day=self.day, weekday=self.weekday)
+
+    @property
+    def ordinal(self) -> int | None:
+        """Proleptic Gregorian day number; None for wild cards and impossible dates."""
+        try:
+            return date(self.year, self.month, self.day).toordinal()
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class CosemTime:
+    """Four octets as they are; 0xFF is a wild card."""
+
+    hour: int = NOT_SPECIFIED
+    minute: int = NOT_SPECIFIED
+    second: int = NOT_SPECIFIED
+    hundredths: int = NOT_SPECIFIED
+
+    @classmethod
+    def from_octets(cls, octets: bytes) -> CosemTime:
+        """Read 4 octets; raise DecodeError for another length."""
+        _check_length("time", octets, 4)
+        return cls(*octets)
+
+    def to_octets(self) -> bytes:
+        """The 4 octets; raise UsageError where a field does not fit."""
+        return _fields(
+            hour=self.hour,
+            minute=self.minute,
+            second=self.second,
+            hundredths=self.hundredths,
+        )
+
+    @property
+    def second_of_day(self) -> int | None:
+        """None where hour or minute is not specified or impossible.
+
+        A second that is not specified counts as 0: captures lie on whole minutes.
+        """
+        second = 0 if self.second == NOT_SPECIFIED else self.second
+        if self.hour > 23 or self.minute > 59 or second > 59:
+            return None
+        return self.hour * 3600 + self.minute * 60 + second
+
+
+@dataclass(frozen=True, slots=True)
+class CosemDateTime:
+    """Twelve octets as they are: ``from_octets(x).to_octets() == x`` for any twelve.
+
+    ``deviation_minutes`` is the signed field as sent, ``DEVIATION_NOT_SPECIFIED`` for 0x8000.
+    """
+
+    date: CosemDate
+    time: CosemTime
+    deviation_minutes: int = DEVIATION_NOT_SPECIFIED
+    status: int = NOT_SPECIFIED
+
+    @classmethod
+    def from_octets(cls, octets: bytes) -> CosemDateTime:
+        """Read 12 octets; raise DecodeError for another length."""
+        _check_length("date-time", octets, 12)
+        return cls(
+            date=CosemDate.from_octets(octets[:5]),
+            time=CosemTime.from_octets(octets[5:9]),
+            deviation_minutes=int.from_bytes(octets[9:11], "big", signed=True),
+            status=octets[11],
+        )
+
+    def to_octets(self) -> bytes:
+        """The 12 octets; raise UsageError where a field does not fit."""
+        if not -0x8000 <= self.deviation_minutes <= 0x7FFF:
+            raise UsageError(f"deviation of {self.deviation_minutes} minutes has no octets")
+        deviation = self.deviation_minutes.to_bytes(2, "big", signed=True)
+        status = _octets("clock status", self.status, 1)
+        return self.date.to_octets() + self.time.to_octets() + deviation + status
+
+    @property
+    def without_deviation(self) -> CosemDateTime:
+        """The same local time, deviation and status not specified.
+
+        For meters that refuse a range whose bounds state them.
+        """
+        return replace(self, deviation_minutes=DEVIATION_NOT_SPECIFIED, status=NOT_SPECIFIED)
+
+
+def resolve(when: CosemDateTime, rules: TimeRules) -> Instant:
+    """The instant that a meter's date-time means under its profile's rules.
+
+    Never raises: a date that is not specified or cannot be has no instant, and quality INVALID.
+    Quality is INVALID too where the clock status says so, where the deviation is beyond any
+    zone (the profile's zone is used then), and before ``SANE_FLOOR_S``.
+    """
+    ordinal, second_of_day = when.date.ordinal, when.time.second_of_day
+    if ordinal is None or second_of_day is None:
+        return Instant(None, "", TimeQuality.INVALID)
+    offset_minutes, sane = _offset(when.deviation_minutes, rules)
+    utc_s = (ordinal - _EPOCH_ORDINAL) * _DAY_S + second_of_day - offset_minutes * 60
+    if utc_s < SANE_FLOOR_S:
+        sane = False
+        if rules.zero_date is ZeroDate.NOT_SPECIFIED:
+            return Instant(None, "", TimeQuality.INVALID)
+    bad = ClockStatus.INVALID_VALUE | ClockStatus.INVALID_CLOCK_STATUS
+    if when.status != NOT_SPECIFIED and when.status & bad:
+        sane = False
+    quality = TimeQuality.OK if sane else TimeQuality.INVALID
+    return Instant(utc_s, _iso(when, offset_minutes), quality)
+
+
+def from_utc(utc_s: int, rules: TimeRules) -> CosemDateTime:
+    """The date-time by which a meter of these rules names an instant (UTC epoch seconds).
+
+    The deviation is stated, the clock status is 0; ``without_deviation`` takes both away.
+    Raises UsageError outside the years 1 to 9999.
+    """
+    days, second_of_day = divmod(utc_s + rules.zone_minutes * 60, _DAY_S)
+    try:
+        day = date.fromordinal(days + _EPOCH_ORDINAL)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{utc_s} s is outside the years 1 to 9999") from None
+    minute_of_day, second = divmod(second_of_day, 60)
+    hour, minute = divmod(minute_of_day, 60)
+    return CosemDateTime(
+        date=CosemDate(day.year, day.month, day.day, day.isoweekday()),
+        time=CosemTime(hour, minute, second, 0),
+        deviation_minutes=rules.deviation_sign * rules.zone_minutes,
+        status=0,
+    )
+
+
+def _offset(deviation_minutes: int, rules: TimeRules) -> tuple[int, bool]:
+    """(local time minus UTC in minutes, whether the deviation can be)."""
+    if deviation_minutes == DEVIATION_NOT_SPECIFIED or not rules.use_deviation:
+        return rules.zone_minutes, True
+    if abs(deviation_minutes) > DEVIATION_LIMIT_MINUTES:
+        return rules.zone_minutes, False
+    return rules.deviation_sign * deviation_minutes, True
+
+
+def _iso(when: CosemDateTime, offset_minutes: int) -> str:
+    day, time = when.date, when.time
+    second = 0 if time.second == NOT_SPECIFIED else time.second
+    sign = "-" if offset_minutes < 0 else "+"
+    hours, minutes = divmod(abs(offset_minutes), 60)
+    return (
+        f"{day.year:04}-{day.month:02}-{day.day:02}"
+        f"T{time.hour:02}:{time.minute:02}:{second:02}{sign}{hours:02}:{minutes:02}"
+    )
+
+
+def _check_length(what: str, octets: bytes, length: int) -> None:
+    if len(octets) != length:
+        raise DecodeError(f"a COSEM {what} has {length} octets, not {len(octets)}")
+
+
+def _octets(field: str, value: int, count: int) -> bytes:
+    if not 0 <= value < 1 << (8 * count):
+        raise UsageError(f"{field} = {value} does not fit into {count} octet(s)")
+    return value.to_bytes(count, "big")
+
+
+def _fields(**fields: int) -> bytes:
+    return b"".join(_octets(name, value, 1) for name, value in fields.items())
