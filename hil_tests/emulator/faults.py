@@ -1,0 +1,41 @@
+"""What can be wrong with an emulated meter: switches, all off by default.
+
+Each stands for something seen in the field. They are data of the scenario, so a test names
+what it does to the gateway in one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Switches of one meter."""
+
+    silent: bool = False
+    """Takes octets, never answers."""
+    answers_at: int | None = None
+    """Listens at another HDLC address (wrapper: server wPort) than its nameplate says."""
+    refuse_with: int | None = None
+    """Rejects every AARQ with this acse-service-user diagnostic; 13 is a wrong password."""
+    clock_at_1970: bool = False
+    """Its clock lost power: it starts at 1970-01-01 and its buffers keep their old rows."""
+    clock_offset_s: int = 0
+    """Its clock is ahead of true time by so many seconds."""
+    duplicate_rows: bool = False
+    """Every fourth row of a buffer comes twice."""
+    unsorted_rows: bool = False
+    """Buffers come in the order of their ring's slots, not of time."""
+    export_columns_first: bool = False
+    """Daily profile: export before import, as another make orders them."""
+    extra_column: bool = False
+    """Block load: one more column (meter health) at the end than before."""
+    energy_scaler_shift: int = 0
+    """Added to the scaler of every cumulative energy register; the values follow it."""
+    noise_octets: int = 0
+    """Octets that are no frame, before every answer."""
+    split_octets: int = 0
+    """Answers leave in pieces of so many octets; 0 = whole."""
+    drop_every: int = 0
+    """Every n-th answer is lost on the wire; 0 = none."""

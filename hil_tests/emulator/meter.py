@@ -1,0 +1,348 @@
+"""An emulated meter's object model, single-phase D1 or three-phase whole-current D2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.dlms import axdr
+from gateway.dlms.apdu.results import ActionResult, DataAccessResult
+from gateway.dlms.association.port import AccessRefused
+from gateway.dlms.association.settings import Authentication
+from gateway.dlms.axdr import Data, Tag
+from gateway.dlms.classes import BILLING_DATE, CLOCK, CLOCK_TIME, ClassId, scaler_source
+from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.dlms.selective_access import SelectiveAccess
+from gateway.errors import DecodeError
+from gateway.model import CaptureObject, Obis
+from hil_tests.emulator import catalogue, octets
+from hil_tests.emulator.buffers import Buffer, Capture
+from hil_tests.emulator.catalogue import Model
+from hil_tests.emulator.control import LoadSwitch
+from hil_tests.emulator.encodings import Encoding
+from hil_tests.emulator.faults import Faults
+from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
+from hil_tests.emulator.measuring import Measuring
+from hil_tests.emulator.objects import (
+    METER_READER,
+    PUBLIC,
+    UTILITY_SETTINGS,
+    CosemObject,
+    by_key,
+    constant,
+    data_object,
+)
+from hil_tests.emulator.system import (
+    association_objects,
+    counter_objects,
+    naming_objects,
+    resolve_current,
+    security_objects,
+)
+from hil_tests.emulator.truth import BLOCK_DAYS, DAILY_ROWS, block_ends, midnights
+
+MANUFACTURER: Final = "EMU"
+"""Three-letter manufacturer code (FLAG) of emulated meters; nobody's in the field."""
+FIRMWARE: Final = "EMU-1.0"
+
+_FIFO: Final = 1
+_NOTHING: Final = CaptureObject(0, Obis(bytes(6)), 0)
+"""sort_object of a profile that is not sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSettings:
+    """What makes one meter; ``policy`` is the security policy that its setup objects state."""
+
+    serial: str
+    model: Model
+    encoding: Encoding
+    capture_period_s: int = 1800
+    policy: int = 3
+    mechanisms: Mapping[str, Authentication]
+    ciphered: bool = True
+    faults: Faults = field(default_factory=Faults)
+
+    @property
+    def device_name(self) -> bytes:
+        """Logical device name: manufacturer code and serial number, 16 octets at most."""
+        return (MANUFACTURER + self.serial).encode("ascii")[:16]
+
+
+class Meter:
+    """Implements MeterObjects. All values of one request are of one instant."""
+
+    def __init__(
+        self,
+        settings: MeterSettings,
+        household: Household,
+        *,
+        server_title: bytes,
+        rules: TimeRules,
+        now_s: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.household = household
+        self.last_received = dict.fromkeys((PUBLIC, METER_READER, UTILITY_SETTINGS), -1)
+        """Highest invocation counter received, by association."""
+        self.switch = LoadSwitch(settings.model, settings.encoding)
+        self._rules = rules
+        self._now_s = now_s
+        self._started_s = now_s()
+        self._offset_s = settings.faults.clock_offset_s
+        self._clock_lost = settings.faults.clock_at_1970
+        self._at_s = self._started_s + self._offset_s
+        self._measuring = Measuring(
+            household,
+            settings.encoding,
+            rules,
+            capture_period_s=settings.capture_period_s,
+            energy_scaler_shift=settings.faults.energy_scaler_shift,
+        )
+        self._buffers: dict[Obis, Buffer] = {}
+        self._objects: Mapping[tuple[int, Obis], CosemObject] = by_key(
+            self._make_objects(server_title)
+        )
+        self._names = {obis for _, obis in self._objects}
+
+    def get(
+        self,
+        association: str,
+        class_id: int,
+        obis: Obis,
+        attribute: int,
+        access: SelectiveAccess | None,
+    ) -> bytes:
+        """A-XDR of one attribute; raise AccessRefused."""
+        self._at_s = self._now_s() + self._offset_s
+        target = self._find(association, class_id, obis)
+        if access is None:
+            return target.get(association, attribute)
+        buffer = self._buffers.get(target.obis)
+        if class_id != ClassId.PROFILE_GENERIC or attribute != 2 or buffer is None:
+            raise AccessRefused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
+        if not target.access(association, attribute):
+            raise AccessRefused(DataAccessResult.READ_WRITE_DENIED)
+        return buffer.read(access)
+
+    def set(self, association: str, class_id: int, obis: Obis, attribute: int, data: bytes) -> None:
+        """Write one attribute from A-XDR; raise AccessRefused."""
+        self._at_s = self._now_s() + self._offset_s
+        target = self._find(association, class_id, obis)
+        target.set(association, attribute, _decoded(data, DataAccessResult.TYPE_UNMATCHED))
+
+    def action(
+        self, association: str, class_id: int, obis: Obis, method: int, data: bytes | None
+    ) -> bytes | None:
+        """Invoke a method; raise AccessRefused."""
+        self._at_s = self._now_s() + self._offset_s
+        target = self._find(association, class_id, obis)
+        given = None if data is None else _decoded(data, ActionResult.TYPE_UNMATCHED)
+        target.invoke(association, method, given)
+        return None
+
+    def _find(self, association: str, class_id: int, obis: Obis) -> CosemObject:
+        obis = resolve_current(association, class_id, obis)
+        found = self._objects.get((class_id, obis))
+        if found is not None:
+            return found
+        if obis in self._names:
+            raise AccessRefused(DataAccessResult.OBJECT_CLASS_INCONSISTENT)
+        raise AccessRefused(DataAccessResult.OBJECT_UNDEFINED)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _clock_s(self) -> int:
+        """What its clock shows; its buffers go on as before when the clock is lost."""
+        return self._at_s - self._started_s if self._clock_lost else self._at_s
+
+    def _set_clock(self, data: Data) -> None:
+        if data.tag not in {Tag.OCTET_STRING, Tag.DATE_TIME} or not isinstance(data.value, bytes):
+            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
+        try:
+            wanted = resolve(CosemDateTime.from_octets(data.value), self._rules).utc_s
+        except DecodeError:
+            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED) from None
+        if wanted is None or wanted < self.household.installed_s:
+            raise AccessRefused(DataAccessResult.OTHER_REASON)
+        self._clock_lost = False
+        self._offset_s += wanted - self._at_s
+
+    # -- objects -----------------------------------------------------------------------------
+
+    def _make_objects(self, server_title: bytes) -> Iterator[CosemObject]:
+        settings = self.settings
+        yield from naming_objects(settings.device_name)
+        yield from counter_objects(self.last_received)
+        yield from security_objects(server_title, settings.policy)
+        yield from association_objects(
+            self._listed,
+            settings.mechanisms,
+            lambda name: settings.ciphered and name != PUBLIC,
+        )
+        yield self._clock_object()
+        yield from self.switch.objects()
+        yield from self._data_objects()
+        yield from self._measuring.objects(settings.model, lambda: self._at_s)
+        yield from self._profiles()
+
+    def _listed(self) -> Iterable[CosemObject]:
+        return self._objects.values()
+
+    def _clock_object(self) -> CosemObject:
+        never = octets.octet_string(octets.NOT_SPECIFIED)
+        zone = self._rules.zone_minutes * self._rules.deviation_sign
+        return CosemObject(
+            class_id=ClassId.CLOCK,
+            obis=CLOCK,
+            attributes={
+                2: lambda: octets.date_time(self._clock_s(), self._rules),
+                3: constant(Data(Tag.LONG, zone)),
+                4: lambda: octets.unsigned(int(self._clock_lost)),
+                5: constant(never),
+                6: constant(never),
+                7: constant(octets.integer(0)),
+                8: constant(octets.boolean(False)),
+                9: constant(octets.enum(1)),
+            },
+            setters={2: self._set_clock},
+            public=True,
+        )
+
+    def _data_objects(self) -> Iterator[CosemObject]:
+        settings = self.settings
+        single = settings.model is Model.SINGLE_PHASE
+        small = settings.encoding is Encoding.INTEGER
+        count = octets.double_long_unsigned if small else octets.long_unsigned
+        programmed = octets.unsigned if small else octets.long_unsigned
+        text = octets.visible_string
+        values = {
+            "0.0.96.1.0.255": text(settings.serial),
+            "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
+            "0.0.96.1.1.255": text("Emulated Meters"),
+            "1.0.0.2.0.255": text(FIRMWARE),
+            "0.0.94.91.9.255": octets.unsigned(6 if single else 7),
+            "0.0.94.91.11.255": text("D1" if single else "D2"),
+            "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
+            "0.0.96.1.4.255": octets.long_unsigned(2025),
+            "0.0.94.91.0.255": count(0),
+            "0.0.0.1.0.255": octets.double_long_unsigned(0),
+            "0.0.96.2.0.255": programmed(0),
+            "0.0.96.7.0.255": octets.double_long_unsigned(0),
+            "0.0.96.10.1.255": octets.unsigned(0),
+            "0.1.96.12.5.255": octets.unsigned(0),
+            "1.0.0.8.0.255": octets.long_unsigned(QUARTER_S),
+            "1.0.0.8.4.255": octets.long_unsigned(settings.capture_period_s),
+            "1.0.0.8.5.255": octets.double_long_unsigned(DAY_S),
+        }
+        for name, value in values.items():
+            yield data_object(name, value, public=name == "0.0.96.1.0.255")
+
+    # -- profiles ----------------------------------------------------------------------------
+
+    def _profiles(self) -> Iterator[CosemObject]:
+        settings, model = self.settings, self.settings.model
+        faults, period_s = settings.faults, settings.capture_period_s
+        snapshot = catalogue.INSTANTANEOUS[model]
+        daily = (
+            catalogue.DAILY_LOAD_EXPORT_FIRST
+            if faults.export_columns_first
+            else (catalogue.DAILY_LOAD)
+        )
+        block = catalogue.BLOCK_LOAD[model]
+        if faults.extra_column:
+            block += catalogue.METER_HEALTH
+        yield self._profile("0.0.94.91.10.255", self._snapshot(catalogue.NAMEPLATE))
+        yield self._profile("1.0.94.91.0.255", self._snapshot(snapshot))
+        yield self._profile(
+            "1.0.99.1.0.255",
+            self._history(
+                block,
+                lambda: block_ends(self.household, self._at_s, period_s),
+                self._measuring.block_data,
+                period_s,
+                BLOCK_DAYS * DAY_S // period_s,
+            ),
+        )
+        yield self._profile(
+            "1.0.99.2.0.255",
+            self._history(
+                daily,
+                lambda: midnights(self.household, self._at_s, DAILY_ROWS),
+                self._measuring.register_data,
+                DAY_S,
+                DAILY_ROWS,
+            ),
+        )
+        for name, columns in (
+            ("1.0.94.91.3.255", snapshot),
+            ("1.0.94.91.4.255", block),
+            ("1.0.94.91.5.255", daily),
+        ):
+            yield self._profile(name, self._snapshot(_scaler_columns(columns)))
+
+    def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
+        """A profile of one row: the present state of its objects."""
+        return Capture(columns, lambda: (self._at_s,), lambda _: self._cells(columns), 0, 1)
+
+    def _cells(self, columns: tuple[CaptureObject, ...]) -> tuple[bytes, ...]:
+        return tuple(
+            self._objects[column.class_id, column.obis].get(METER_READER, column.attribute)
+            for column in columns
+        )
+
+    def _history(
+        self,
+        columns: tuple[CaptureObject, ...],
+        times: Callable[[], Sequence[int]],
+        value: Callable[[str, int], Data],
+        period_s: int,
+        depth: int,
+    ) -> Capture:
+        """A profile of past rows; ``value`` gives a register's state at a capture time."""
+
+        def cell(column: CaptureObject, at_s: int) -> bytes:
+            if column == CLOCK_TIME:
+                return octets.encode(octets.date_time(at_s, self._rules))
+            if column.class_id == ClassId.DATA:
+                return self._objects[column.class_id, column.obis].get(METER_READER, 2)
+            return octets.encode(value(column.obis.dotted, at_s))
+
+        def cells(at_s: int) -> tuple[bytes, ...]:
+            return tuple(cell(column, at_s) for column in columns)
+
+        return Capture(columns, times, cells, period_s, depth)
+
+    def _profile(self, name: str, capture: Capture) -> CosemObject:
+        obis = Obis.parse(name)
+        buffer = self._buffers[obis] = Buffer(capture, self._rules, self.settings.faults)
+        sorted_by = CLOCK_TIME if CLOCK_TIME in capture.columns else _NOTHING
+        definitions = octets.array(map(octets.capture_definition, capture.columns))
+        return CosemObject(
+            class_id=ClassId.PROFILE_GENERIC,
+            obis=obis,
+            version=1,
+            attributes={
+                2: lambda: buffer.read(None),
+                3: constant(definitions),
+                4: constant(octets.double_long_unsigned(capture.period_s)),
+                5: constant(octets.enum(_FIFO)),
+                6: constant(octets.capture_definition(sorted_by)),
+                7: lambda: octets.double_long_unsigned(buffer.entries_in_use()),
+                8: constant(octets.double_long_unsigned(capture.depth)),
+            },
+        )
+
+
+def _decoded(data: bytes, refusal: int) -> Data:
+    try:
+        return axdr.decode(data)
+    except DecodeError:
+        raise AccessRefused(refusal) from None
+
+
+def _scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
+    """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
+    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
+    return tuple(source for source in scalers if source is not None)
