@@ -4,8 +4,8 @@ A second peer, for figures to compare with: run it with ``.venv-peers/bin/python
 secrets on standard input, as for the gurux-dlms client. It knows no authentication, LLS and GMAC,
 and ciphers with general-glo-ciphering only.
 
-dlms-cosem 21.3.2 never returns from an HDLC frame whose checksum ends in 0x7E, nor when the peer
-closes the connection. Each session therefore runs under a watchdog; one that it ends is counted
+dlms-cosem 21.3.2 never returns from an HDLC frame whose checksum ends in 0x7E, nor from a UA
+without information field, nor when the peer closes the connection. Each session therefore runs under a watchdog; one that it ends is counted
 in ``hung`` and its CPU time left out.
 
 Operations, separated by commas; instants are UTC epoch seconds::
@@ -33,6 +33,7 @@ from dlms_cosem.clients.dlms_client import DlmsClient
 from dlms_cosem.clients.hdlc_transport import SerialHdlcTransport
 from dlms_cosem.cosem.capture_object import CaptureObject
 from dlms_cosem.cosem.selective_access import RangeDescriptor
+from dlms_cosem.hdlc import frames
 from dlms_cosem.utils import parse_as_dlms_data
 
 AUTHENTICATIONS = {
@@ -102,7 +103,21 @@ class Session:
         """RLRQ and DISC."""
         if self.options.release:
             self.client.release_association()
-        self.client.disconnect()
+        if self.port is None:
+            self.client.disconnect()
+        else:
+            self._disconnect_hdlc(self.port)
+
+    def _disconnect_hdlc(self, port: SocketPort) -> None:
+        # The library takes every UA to have an information field, so it would wait for ever for
+        # the plain one that answers DISC: any frame counts as that answer here.
+        frame = frames.DisconnectFrame(
+            destination_address=self.transport.server_hdlc_address,
+            source_address=self.transport.client_hdlc_address,
+        )
+        port.write(self.transport.hdlc_connection.send(frame))
+        for _ in ("opening flag", "closing flag"):
+            port.read_until(frames.HDLC_FLAG)
 
     def drop(self) -> None:
         """Free the socket, whatever state the library is in."""
@@ -233,7 +248,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--link", choices=["wrapper", "hdlc"], required=True)
     parser.add_argument("--client", type=int, default=16)
     parser.add_argument("--server", type=int, default=1, help="wPort, or logical HDLC address")
-    parser.add_argument("--physical", type=int, help="physical (lower) HDLC address")
+    parser.add_argument("--physical", type=int, help="lower HDLC address; 2 octets in all")
     parser.add_argument("--auth", choices=AUTHENTICATIONS, default="none")
     parser.add_argument("--security", choices=["none", "both"], default="none")
     parser.add_argument("--zone-minutes", type=int, default=330)

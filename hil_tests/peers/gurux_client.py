@@ -100,14 +100,11 @@ class Session:
             self.client.parseApplicationAssociationResponse(reply.data)
 
     def close(self) -> None:
-        """RLRQ, DISC on HDLC, end of the connection."""
-        try:
-            if self.options.release:
-                self._send_all(self.client.releaseRequest() or [], GXReplyData())
-            if self.options.link == "hdlc":
-                self._exchange(self.client.disconnectRequest(), GXReplyData())
-        finally:
-            self.socket.close()
+        """RLRQ, and DISC on HDLC."""
+        if self.options.release:
+            self._send_all(self.client.releaseRequest() or [], GXReplyData())
+        if self.options.link == "hdlc":
+            self._exchange(self.client.disconnectRequest(), GXReplyData())
 
     def perform(self, operation: str) -> Any:
         """Do one operation of the module's list and return its JSON value."""
@@ -137,7 +134,8 @@ class Session:
         return {"raw": plain(reply.value), "utc_s": int(clock.time.value.timestamp())}
 
     def _objects(self) -> list[dict[str, Any]]:
-        reply = self._send_all(self.client.getObjectsRequest(), GXReplyData())
+        # The one request that the library makes as a frame instead of a list of frames.
+        reply = self._send_all([self.client.getObjectsRequest()], GXReplyData())
         objects = self.client.parseObjects(reply.data, onlyKnownObjects=False)
         return [
             {"class": int(o.objectType), "version": int(o.version), "obis": str(o.logicalName)}
@@ -217,7 +215,8 @@ def _client(options: argparse.Namespace, secrets: dict[str, Any]) -> GXDLMSSecur
         password = bytes.fromhex(secrets["hls_secret"])
     server = options.server
     if options.link == "hdlc" and options.physical is not None:
-        server = GXDLMSSecureClient.getServerAddress(server, options.physical)
+        length = options.address_length or 0
+        server = GXDLMSSecureClient.getServerAddress(server, options.physical, length)
     client = GXDLMSSecureClient(True, options.client, server, authentication, password, link)
     if options.address_length:
         client.serverAddressSize = options.address_length
@@ -268,8 +267,9 @@ def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> dict[s
         try:
             session.open()
             document["results"] = {name: session.perform(name) for name in operations}
-        finally:
             session.close()
+        finally:
+            session.socket.close()
             secrets["invocation_counter"] = session.client.ciphering.invocationCounter + 1
         document["cpu_s"].append(time.process_time() - cpu)
         document["wall_s"].append(time.perf_counter() - wall)
