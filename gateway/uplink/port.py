@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UsageError
 
 
 class Publication(NamedTuple):
@@ -123,3 +123,11 @@ async def wait_up(uplink: Uplink) -> LinkState:
     while not state.up:
         state = await uplink.wait_change(state)
     return state
+
+
+def checked_publication(topic: str, payload: bytes, limit: int) -> None:
+    """Raise UsageError for what no broker may be given."""
+    if not topic or any(sign in topic for sign in "+#\0"):
+        raise UsageError(f"topic {topic[:200]!r} is empty or has a wild card")
+    if len(payload) > limit:
+        raise UsageError(f"payload of {len(payload)} octets; at most {limit}")
