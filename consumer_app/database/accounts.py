@@ -31,12 +31,13 @@ def put_account(connection: Connection, account: Account, gateway: str, *, now_s
     connection.execute("lock table installations in share row exclusive mode")
     connection.execute(
         "insert into connections"
-        " (connection, name, sanctioned_load_w, phases, category, gateway, changed_at_s)"
-        " values (%(no)s, %(name)s, %(load)s, %(phases)s, %(category)s, %(gateway)s, %(now)s)"
+        " (connection, name, sanctioned_load_w, phases, category, gateway, changed_at_s, version)"
+        " values (%(no)s, %(name)s, %(load)s, %(phases)s, %(category)s, %(gateway)s, %(now)s,"
+        " nextval('connection_versions'))"
         " on conflict (connection) do update set name = excluded.name,"
         " sanctioned_load_w = excluded.sanctioned_load_w, phases = excluded.phases,"
         " category = excluded.category, gateway = excluded.gateway,"
-        " changed_at_s = excluded.changed_at_s",
+        " changed_at_s = excluded.changed_at_s, version = excluded.version",
         {
             "no": account.connection,
             "name": account.name,
@@ -85,9 +86,14 @@ def accounts_of_gateway(connection: Connection, gateway: str) -> tuple[Account, 
     return tuple(_accounts(connection, gateway=gateway))
 
 
-def gateways(connection: Connection) -> Sequence[str]:
-    """Names of the gateways that have connections."""
-    return [row[0] for row in connection.execute("select distinct gateway from connections")]
+def gateways(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Gateways that have connections, with a value that changes when those are changed."""
+    return {
+        gateway: (int(many), int(version))
+        for gateway, many, version in connection.execute(
+            "select gateway, count(*), max(version) from connections group by gateway"
+        )
+    }
 
 
 _ACCOUNTS: LiteralString = """

@@ -80,10 +80,7 @@ def write_messages(
         " order by 1, 2, 3 on conflict do nothing",
         (now_s,),
     ).rowcount
-    _mark_answered(
-        connection,
-        ((streams[_stream_of(m.header)], m.header.sequence) for m in messages),
-    )
+    mark_answered(connection, [message.header for message in messages])
     return Written(new_rows, rows - new_rows, conflicts)
 
 
@@ -99,7 +96,6 @@ class Refusal:
 
 def write_refusals(connection: Connection, refusals: Sequence[Refusal], *, now_s: int) -> None:
     """Keep refused messages and mark their sequence numbers as answered; idempotent."""
-    streams = _numbers_of_streams(connection, {_stream_of(r.header) for r in refusals})
     for refusal in refusals:
         connection.execute(
             "insert into refused_messages"
@@ -116,9 +112,7 @@ def write_refusals(connection: Connection, refusals: Sequence[Refusal], *, now_s
                 refusal.payload,
             ),
         )
-    _mark_answered(
-        connection, ((streams[_stream_of(r.header)], r.header.sequence) for r in refusals)
-    )
+    mark_answered(connection, [refusal.header for refusal in refusals])
 
 
 def answered_ranges(
@@ -184,10 +178,12 @@ def _numbers_of_streams(
     return numbers
 
 
-def _mark_answered(connection: Connection, answered: Iterable[tuple[int, int]]) -> None:
+def mark_answered(connection: Connection, headers: Sequence[Header]) -> None:
+    """Add the sequence numbers of these messages to what was answered."""
+    numbers = _numbers_of_streams(connection, {_stream_of(header) for header in headers})
     by_stream: dict[int, list[int]] = {}
-    for stream_no, sequence in answered:
-        by_stream.setdefault(stream_no, []).append(sequence)
+    for header in headers:
+        by_stream.setdefault(numbers[_stream_of(header)], []).append(header.sequence)
     for stream_no in sorted(by_stream):
         connection.execute(
             "update streams set answered = answered + ("

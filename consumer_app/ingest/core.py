@@ -7,17 +7,22 @@ nothing waits in a gateway's outbox for ever. An answer is given only after the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from consumer_app.database.connect import Database
 from consumer_app.database.readings import Refusal, Written, write_messages, write_refusals
+from consumer_app.database.status import StoredResult, write_results
 from gateway.errors import DecodeError, GatewayError, LimitExceeded, UsageError
 from gateway.uplink import topics
 from gateway.uplink.message import Header, ReadingsMessage, decode_header, decode_readings
+from gateway.uplink.notices import decode_result
 from gateway.uplink.port import Received
+from gateway.uplink.topics import Kind
 
-MAX_REASON = 300
+MAX_REASON = 200
+"""What a commit can carry (``gateway.uplink.command``)."""
+
 MAX_KEPT_PAYLOAD_OCTETS = 64 * 1024
 
 
@@ -37,57 +42,72 @@ class Unidentified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the deliveries of one call, in their order."""
+    """What became of the deliveries of one call."""
 
     answers: tuple[Answer, ...]
     unidentified: tuple[Unidentified, ...]
     written: Written
+    results: tuple[StoredResult, ...]
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """Deliveries by what they turned out to be."""
+
+    messages: list[tuple[Received, ReadingsMessage]] = field(default_factory=list)
+    results: list[StoredResult] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    unidentified: list[Unidentified] = field(default_factory=list)
 
 
 def ingest_messages(database: Database, deliveries: Sequence[Received], *, now_s: int) -> Outcome:
-    """Store readings messages and say which were committed and which refused.
+    """Store messages of readings and results and say which were committed and which refused.
 
     Raises NoAnswer, StoreFull or StoreError when the database cannot take anything now: then
     nothing was stored and nobody is to be answered.
     """
-    messages: list[tuple[Received, ReadingsMessage]] = []
-    refusals: list[Refusal] = []
-    unidentified: list[Unidentified] = []
+    found = _Sorted()
     for delivery in deliveries:
-        read = _read(delivery)
-        if isinstance(read, ReadingsMessage):
-            messages.append((delivery, read))
-        elif isinstance(read, Refusal):
-            refusals.append(read)
-        else:
-            unidentified.append(read)
+        _sort(delivery, found)
     try:
-        written = _store(database, [message for _, message in messages], refusals, now_s)
-        answers = [Answer(message.header) for _, message in messages]
+        messages = [message for _, message in found.messages]
+        written = _store(database, messages, found.results, found.refusals, now_s)
+        answers = [Answer(message.header) for message in messages]
     except UsageError:
         # some message holds what the database can never take: find it, store the others
-        written, answers = _store_one_by_one(database, messages, refusals, now_s)
-    answers.extend(Answer(refusal.header, refusal.reason) for refusal in refusals)
-    return Outcome(tuple(answers), tuple(unidentified), written)
+        written, answers = _store_one_by_one(database, found, now_s)
+    answers.extend(Answer(result.header) for result in found.results)
+    answers.extend(Answer(refusal.header, refusal.reason) for refusal in found.refusals)
+    return Outcome(tuple(answers), tuple(found.unidentified), written, tuple(found.results))
 
 
-def _read(delivery: Received) -> ReadingsMessage | Refusal | Unidentified:
+def _sort(delivery: Received, found: _Sorted) -> None:
     try:
         topic = topics.parse(delivery.topic)
     except DecodeError as error:
-        return Unidentified(delivery.topic, str(error))
+        found.unidentified.append(Unidentified(delivery.topic, str(error)))
+        return
     try:
-        return decode_readings(delivery.payload, topic)
+        if topic.kind is Kind.RESULT:
+            header, result = decode_result(delivery.payload, topic)
+            found.results.append(
+                StoredResult(header, result.command, result.outcome, result.reason, result.at_s)
+            )
+        else:
+            found.messages.append((delivery, decode_readings(delivery.payload, topic)))
+        return
     except (DecodeError, LimitExceeded) as error:
         reason = str(error)
     try:
         header = decode_header(delivery.payload)
     except GatewayError:
-        return Unidentified(delivery.topic, reason)
-    if header.gateway != topic.gateway:
-        # the topic is what the broker lets this sender use: another's number is not to be answered
-        return Unidentified(delivery.topic, reason)
-    return _refusal(delivery, header, reason)
+        found.unidentified.append(Unidentified(delivery.topic, reason))
+        return
+    if header.gateway == topic.gateway:
+        found.refusals.append(_refusal(delivery, header, reason))
+    else:
+        # the topic is what the broker lets this sender use: another's number is not answered
+        found.unidentified.append(Unidentified(delivery.topic, reason))
 
 
 def _refusal(delivery: Received, header: Header, reason: str) -> Refusal:
@@ -101,34 +121,49 @@ def _refusal(delivery: Received, header: Header, reason: str) -> Refusal:
 
 def _store(
     database: Database,
-    messages: Sequence[ReadingsMessage],
-    refusals: Sequence[Refusal],
-    now_s: int,
+    messages: Sequence[ReadingsMessage] = (),
+    results: Sequence[StoredResult] = (),
+    refusals: Sequence[Refusal] = (),
+    now_s: int = 0,
 ) -> Written:
     written = Written(0, 0, 0)
     with database.transaction() as connection:
         if messages:
             written = write_messages(connection, messages, now_s=now_s)
+        if results:
+            write_results(connection, results)
         if refusals:
             write_refusals(connection, refusals, now_s=now_s)
     return written
 
 
 def _store_one_by_one(
-    database: Database,
-    messages: Sequence[tuple[Received, ReadingsMessage]],
-    refusals: list[Refusal],
-    now_s: int,
+    database: Database, found: _Sorted, now_s: int
 ) -> tuple[Written, list[Answer]]:
     totals = Written(0, 0, 0)
     answers = []
-    for delivery, message in messages:
+    for delivery, message in found.messages:
         try:
-            written = _store(database, [message], [], now_s)
+            written = _store(database, messages=[message], now_s=now_s)
         except UsageError as error:
-            refusals.append(_refusal(delivery, message.header, str(error)))
+            found.refusals.append(_refusal(delivery, message.header, str(error)))
         else:
             totals = Written(*(a + b for a, b in zip(totals, written, strict=True)))
             answers.append(Answer(message.header))
-    _store(database, [], refusals, now_s)
+    results, found.results = found.results, []
+    for result in results:
+        try:
+            _store(database, results=[result])
+        except UsageError as error:
+            found.unidentified.append(Unidentified(result.command, str(error)))
+        else:
+            found.results.append(result)
+    refusals, found.refusals = found.refusals, []
+    for refusal in refusals:
+        try:
+            _store(database, refusals=[refusal], now_s=now_s)
+        except UsageError as error:
+            found.unidentified.append(Unidentified(refusal.topic, str(error)))
+        else:
+            found.refusals.append(refusal)
     return totals, answers

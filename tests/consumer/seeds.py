@@ -118,9 +118,7 @@ def batch(
     return Batch(meter, profile, columns, tuple(rows), evidence)
 
 
-def delivery(
-    sequence: int, of: Batch, *, gateway: str = GATEWAY, epoch: str = EPOCH
-) -> Received:
+def delivery(sequence: int, of: Batch, *, gateway: str = GATEWAY, epoch: str = EPOCH) -> Received:
     header = Header(gateway, "readings", epoch, sequence)
     topic = topics.readings(gateway, of.meter, of.profile)
     return Received(topic, with_header(encode_readings(of), header))

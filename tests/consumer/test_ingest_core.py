@@ -7,6 +7,15 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from consumer_app.database.connect import Database
+from consumer_app.database.migrate import migrate, migrations
+from consumer_app.database.queries import rows_between
+from consumer_app.database.readings import answered_ranges
+from consumer_app.ingest.core import ingest_messages
+from gateway.errors import NoAnswer, StoreError
+from gateway.model import MeterId, ProfileKind, TimeQuality
+from gateway.uplink.port import Received
 from tests.consumer.seeds import (
     BLOCK,
     DAILY,
@@ -23,21 +32,12 @@ from tests.consumer.seeds import (
     row,
 )
 
-from consumer_app.database.connect import Database
-from consumer_app.database.migrate import migrate, migrations
-from consumer_app.database.queries import rows_between
-from consumer_app.database.readings import answered_ranges
-from consumer_app.ingest.core import ingest_messages
-from gateway.errors import NoAnswer, StoreError
-from gateway.model import MeterId, ProfileKind, TimeQuality
-from gateway.uplink.port import Received
-
 NOW_S = MIDNIGHT_S + 10 * DAY_S
 
 
 def count(database: Database, table: str) -> int:
     with database.transaction() as connection:
-        return connection.execute(f"select count(*) from {table}").fetchone()[0]
+        return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])
 
 
 def ranges(database: Database, epoch: str = EPOCH) -> list[tuple[int, int]]:
@@ -50,9 +50,7 @@ def test_rows_come_back_with_every_digit_and_their_evidence(database: Database) 
     outcome = ingest_messages(database, [delivery(1, sent)], now_s=NOW_S)
     assert outcome.written == (1, 0, 0)
     with database.transaction() as connection:
-        (found,) = rows_between(
-            connection, METER, ProfileKind.DAILY_LOAD, MIDNIGHT_S, MIDNIGHT_S
-        )
+        (found,) = rows_between(connection, METER, ProfileKind.DAILY_LOAD, MIDNIGHT_S, MIDNIGHT_S)
     assert found.values == sent.rows[0].values
     assert found.raw == sent.rows[0].raw
     assert found.capture_list == sent.capture_list
@@ -197,9 +195,7 @@ def test_text_that_postgresql_cannot_hold_is_refused_and_its_neighbours_stored(
 def test_a_delivery_that_names_no_sender_is_reported_and_answered_to_nobody(
     database: Database, bad: Received
 ) -> None:
-    outcome = ingest_messages(
-        database, [bad, daily(1, daily_row(MIDNIGHT_S, "1"))], now_s=NOW_S
-    )
+    outcome = ingest_messages(database, [bad, daily(1, daily_row(MIDNIGHT_S, "1"))], now_s=NOW_S)
     assert [one.topic for one in outcome.unidentified] == [bad.topic]
     assert [answer.header.sequence for answer in outcome.answers] == [1]
 

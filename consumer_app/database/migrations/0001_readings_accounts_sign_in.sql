@@ -84,6 +84,19 @@ create table refused_messages (
     unique (gateway, stream, epoch, sequence)
 );
 
+-- What became of commands that were sent down.
+create table results (
+    gateway text not null,
+    command text not null,
+    outcome text not null,
+    reason text not null,
+    at_s bigint not null,
+    primary key (gateway, command)
+);
+
+-- Every change of a connection takes the next number: clocks may repeat, this does not.
+create sequence connection_versions;
+
 create table connections (
     connection text primary key,
     name text not null,
@@ -91,7 +104,8 @@ create table connections (
     phases smallint not null check (phases in (1, 3)),
     category text not null,
     gateway text not null,
-    changed_at_s bigint not null
+    changed_at_s bigint not null,
+    version bigint not null
 );
 
 -- Which meter stood where, from one instant to another; an open end is null.
