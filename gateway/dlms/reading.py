@@ -14,19 +14,23 @@ from gateway.dlms import axdr
 from gateway.dlms.association.requests import Action, Answer, Get, Request
 from gateway.dlms.classes import (
     CLOCK,
-    CLOCK_TIME,
     DISCONNECT_CONTROL,
+    VALUE,
     ClassId,
     ClockAttribute,
     DisconnectMethod,
     ProfileAttribute,
-    VALUE,
 )
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, from_utc
 from gateway.dlms.limits import Limits
 from gateway.dlms.plan import Span
 from gateway.dlms.rows import RawRow, decode_rows
-from gateway.dlms.selective_access import EntryDescriptor, RangeDescriptor, SelectiveAccess
+from gateway.dlms.selective_access import (
+    EntryDescriptor,
+    RangeDescriptor,
+    SelectiveAccess,
+    clock_bound,
+)
 from gateway.dlms.values import (
     ScalerUnit,
     join_scalers,
@@ -97,9 +101,7 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
 
 
 def _read_capture_objects(profile: Obis) -> Procedure[tuple[CaptureObject, ...]]:
-    data = yield from read_data(
-        ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_OBJECTS
-    )
+    data = yield from read_data(ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_OBJECTS)
     return read_capture_objects(data)
 
 
@@ -122,27 +124,20 @@ def read_buffer(
     access: SelectiveAccess | None,
     limits: Limits,
     *,
-    tolerate_trailing: bool = False,
+    ignore_trailing: bool = False,
 ) -> Procedure[Buffer]:
     """Rows of a profile buffer, all of them or as selected."""
-    answer = yield Get(
-        ClassId.PROFILE_GENERIC, profile, ProfileAttribute.BUFFER, access
-    )
-    rows = decode_rows(answer.data, limits, tolerate_trailing=tolerate_trailing)
+    answer = yield Get(ClassId.PROFILE_GENERIC, profile, ProfileAttribute.BUFFER, access)
+    rows = decode_rows(answer.data, limits=limits, ignore_trailing=ignore_trailing)
     return Buffer(tuple(rows), answer.server_system_title, answer.invocation_counter)
 
 
 def range_of(span: Span, rules: TimeRules) -> RangeDescriptor:
     """Selective access by range on the clock, bounds as the meter writes its times."""
     return RangeDescriptor(
-        restricting_object=CLOCK_TIME,
-        from_value=_date_time(span.from_s, rules),
-        to_value=_date_time(span.to_s, rules),
+        from_value=clock_bound(from_utc(span.from_s, rules).to_octets()),
+        to_value=clock_bound(from_utc(span.to_s, rules).to_octets()),
     )
-
-
-def _date_time(utc_s: int, rules: TimeRules) -> axdr.Data:
-    return axdr.Data(axdr.Tag.OCTET_STRING, from_utc(utc_s, rules).to_octets())
 
 
 def newest_entries(entries_in_use: int, wanted: int) -> EntryDescriptor:
@@ -153,6 +148,4 @@ def newest_entries(entries_in_use: int, wanted: int) -> EntryDescriptor:
 
 def drive_relay(method: DisconnectMethod) -> Procedure[None]:
     """Invoke a disconnect control method. That it succeeded does not mean a contact moved."""
-    yield Action(
-        ClassId.DISCONNECT_CONTROL, DISCONNECT_CONTROL, method, b"\x0f\x00"
-    )
+    yield Action(ClassId.DISCONNECT_CONTROL, DISCONNECT_CONTROL, method, b"\x0f\x00")

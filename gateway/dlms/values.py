@@ -20,19 +20,19 @@ from gateway.dlms.classes import (
     scaler_source,
 )
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.dlms.rows import RawRow
 from gateway.errors import DecodeError, MeterChanged
 from gateway.model import (
+    DATA_TYPE_NAMES,
     CaptureList,
     CaptureObject,
     Column,
-    DATA_TYPE_NAMES,
     Instant,
     Obis,
     Row,
     TimeQuality,
     Value,
 )
-from gateway.dlms.rows import RawRow
 
 ScalerUnit = tuple[int, int]
 """Decimal exponent and COSEM unit code."""
@@ -131,7 +131,11 @@ def to_value(raw: object, tag: int, column: Column, rules: TimeRules) -> Value:
             return _scaled(float_to_decimal(raw), column)
         except DecodeError:
             return None
-    if isinstance(raw, bytes) and len(raw) == 12 and (tag == Tag.DATE_TIME or is_time(column.source)):
+    if (
+        isinstance(raw, bytes)
+        and len(raw) == 12
+        and (tag == Tag.DATE_TIME or is_time(column.source))
+    ):
         return resolve(CosemDateTime.from_octets(raw), rules)
     if raw is None or isinstance(raw, (bool, str, bytes)):
         return raw

@@ -36,7 +36,9 @@ class SystemClock:
         timex = ctypes.create_string_buffer(_TIMEX_OCTETS)
         if not hasattr(libc, "adjtimex") or libc.adjtimex(timex) < 0:
             return False
-        status = int.from_bytes(timex.raw[_TIMEX_STATUS_OFFSET : _TIMEX_STATUS_OFFSET + 4], "little")
+        status = int.from_bytes(
+            timex.raw[_TIMEX_STATUS_OFFSET : _TIMEX_STATUS_OFFSET + 4], "little"
+        )
         return not status & _STA_UNSYNC
 
 

@@ -101,9 +101,7 @@ class ClientHandshake:
     def __init__(self, settings: ClientSettings, protection: Protection | None) -> None:
         self._settings = settings
         self._protection = protection
-        self._challenges = _Challenges(
-            settings.authentication, settings.hls_secret, protection
-        )
+        self._challenges = _Challenges(settings.authentication, settings.hls_secret, protection)
         self._own: bytes | None = None
         self._theirs: bytes | None = None
 
@@ -160,9 +158,7 @@ class ClientHandshake:
                     "missing_user_information in its profile)"
                 )
             return Agreed(settings.conformance, settings.max_pdu_octets)
-        plain = user_information.unwrap(
-            aare.user_information, self._protection, settings.limits
-        )
+        plain = user_information.unwrap(aare.user_information, self._protection, settings.limits)
         response = user_information.read_response(plain, settings.limits)
         return Agreed(response.conformance & settings.conformance, response.max_pdu_octets)
 
@@ -180,9 +176,7 @@ class ClientHandshake:
     @staticmethod
     def _learn_title(protection: Protection, title: bytes) -> None:
         if protection.peer_title not in (None, title):
-            raise SecurityError(
-                "the meter answers under another system title than it is known by"
-            )
+            raise SecurityError("the meter answers under another system title than it is known by")
         protection.peer_title = title
 
 
@@ -192,9 +186,7 @@ class ServerHandshake:
     def __init__(self, settings: ServerSettings, protection: Protection | None) -> None:
         self._settings = settings
         self._protection = protection
-        self._challenges = _Challenges(
-            settings.authentication, settings.hls_secret, protection
-        )
+        self._challenges = _Challenges(settings.authentication, settings.hls_secret, protection)
         self._own: bytes | None = None
         self._theirs: bytes | None = None
         self.agreed: Agreed | None = None

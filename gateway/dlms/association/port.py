@@ -32,9 +32,7 @@ class MeterObjects(Protocol):
     ) -> bytes:
         """A-XDR of one attribute; raise AccessRefused with a data-access-result."""
 
-    def set(
-        self, association: str, class_id: int, obis: Obis, attribute: int, data: bytes
-    ) -> None:
+    def set(self, association: str, class_id: int, obis: Obis, attribute: int, data: bytes) -> None:
         """Write one attribute from A-XDR; raise AccessRefused with a data-access-result."""
 
     def action(

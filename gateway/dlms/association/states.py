@@ -158,6 +158,4 @@ class AssociationState:
         try:
             self.now = self._table[self.now][step]
         except KeyError:
-            raise LocalProtocolError(
-                f"{step.name} is not possible while {self.now.name}"
-            ) from None
+            raise LocalProtocolError(f"{step.name} is not possible while {self.now.name}") from None
