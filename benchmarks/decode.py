@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from gateway.dlms.cosem_time import TimeRules
-
 from benchmarks import machine
+from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.rows import decode_rows
 from gateway.dlms.values import to_rows
 from gateway.model import CaptureList, CaptureObject, Column, Obis
