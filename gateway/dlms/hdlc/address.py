@@ -66,11 +66,13 @@ def address_end(octets: bytes, start: int) -> int:
 
     Raises DecodeError for an address of 3 or more than 4 octets.
     """
-    for index in range(start, min(start + 4, len(octets))):
-        if octets[index] & 1:
-            if index - start == 2:
+    end = start
+    for octet in octets[start : start + 4]:
+        end += 1
+        if octet & 1:
+            if end - start == 3:
                 raise DecodeError("HDLC address of 3 octets: 1, 2 or 4 are allowed", start)
-            return index + 1
-    if len(octets) >= start + 4:
+            return end
+    if end - start == 4:
         raise DecodeError("HDLC address without an end in 4 octets", start)
     return 0

@@ -30,7 +30,8 @@ def strip_llc(octets: bytes, sender: Role) -> bytes:
         raise RemoteProtocolError(
             f"LLC header {header.hex(' ')} expected, found {octets[:3].hex(' ') or 'nothing'}"
         )
-    return octets[6:] if octets.startswith(header, 3) else octets[3:]
+    doubled = sender is Role.SERVER and octets.startswith(header, 3)
+    return octets[6:] if doubled else octets[3:]
 
 
 class Assembly:

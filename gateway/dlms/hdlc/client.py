@@ -31,12 +31,12 @@ def disconnect(station: Station) -> None:
 
 def take(station: Station, frame: Frame) -> LinkEvent | None:
     """Act on one frame of the server; raise PeerRefused or RemoteProtocolError."""
-    kind = frame.type
-    if kind not in _HANDLERS:
+    handler = _HANDLERS.get(frame.type)
+    if handler is None:
         raise RemoteProtocolError(
             f"HDLC control field {frame.control:02x} is no response of the DLMS profile"
         )
-    return _HANDLERS[kind](station, frame)
+    return handler(station, frame)
 
 
 def _on_ua(station: Station, frame: Frame) -> LinkEvent | None:

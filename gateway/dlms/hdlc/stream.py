@@ -54,6 +54,9 @@ class FrameStream:
             if octets[start] != FLAG:
                 self._discard(start)
                 continue
+            if octets.startswith(_FLAG, start + 1):  # two flags, or one and the next frame's own
+                self._position += 1
+                continue
             try:
                 found = read_frame(octets, start)
             except DecodeError:
