@@ -131,6 +131,7 @@ class MqttUplink:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
+            self._watch.set(up=False)
         self._inbox.close()
 
     async def _keep_up(self) -> None:
@@ -139,7 +140,6 @@ class MqttUplink:
         while True:
             began_s = loop.time()
             was_up, error = await self._one_connection()
-            self._watch.set(up=False, error=error)
             # a broker that lets us in and throws us out again is not reached either
             stable = was_up and loop.time() - began_s >= self._settings.stable_after_s
             failures = 0 if stable else failures + 1
@@ -154,12 +154,18 @@ class MqttUplink:
                 await session.publish(birth)
             self._session, self._farewell = session, presence.farewell
             self._watch.set(up=True)
+            # a callback, so that nobody who saw a publish fail still sees the state up
+            session.ended.add_done_callback(self._note_end)
             return True, await asyncio.shield(session.ended)
         except (NoAnswer, PeerRefused, SecurityError, UsageError) as failure:
+            self._watch.set(up=False, error=failure)
             return False, failure
         finally:
-            self._session = None
             await session.shut()
+
+    def _note_end(self, ended: asyncio.Future[GatewayError]) -> None:
+        self._session = None
+        self._watch.set(up=False, error=ended.result())
 
     def _backoff_s(self, failures: int, *, retryable: bool) -> float:
         longest_s = self._settings.backoff_max_s

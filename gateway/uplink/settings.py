@@ -65,9 +65,21 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
     """TLS 1.2 or later with verification of the broker's name; ConfigError for a file at fault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.ca_file is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
