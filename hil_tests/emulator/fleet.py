@@ -1,0 +1,214 @@
+"""All meters of a scenario, running: what the command and the tests start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from gateway.dlms.cosem_time import TimeRules
+from gateway.errors import UsageError
+from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
+from hil_tests.emulator.keys import keys_for, server_title, write_private
+from hil_tests.emulator.meter import MANUFACTURER, Meter, MeterSettings
+from hil_tests.emulator.pacing import NS_PER_S, WireStats
+from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
+from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
+from hil_tests.emulator.truth import Truth
+from hil_tests.emulator.wires import LOOPBACK, MonotonicClock, PtyWire, TcpWire, WireClock
+
+FLEET_FILE: Final = "fleet.json"
+STATS_FILE: Final = "stats.json"
+
+
+def household_of(scenario: Scenario, meter: MeterScenario) -> Household:
+    """The household behind a meter: it follows from seed and serial number alone."""
+    return Household(
+        HouseholdSettings(
+            seed=scenario.seed,
+            name=meter.serial,
+            phases=meter.model.phases,
+            exports=meter.exports,
+            zone_s=scenario.zone_minutes * 60,
+            installed_s=scenario.installed_s,
+        )
+    )
+
+
+def truth_of(scenario: Scenario, meter: MeterScenario) -> Truth:
+    """The oracle of a meter's registers."""
+    return Truth(
+        household_of(scenario, meter),
+        meter.encoding,
+        capture_period_s=meter.capture_period_s,
+        energy_scaler_shift=meter.faults.energy_scaler_shift,
+    )
+
+
+def meter_clock(scenario: Scenario) -> Callable[[], int]:
+    """UTC epoch seconds as the scenario has them: the host's, or counted on from its start."""
+    if scenario.start_s is None:
+        return lambda: time.time_ns() // NS_PER_S
+    begun_ns, start_s = time.monotonic_ns(), scenario.start_s
+    return lambda: start_s + (time.monotonic_ns() - begun_ns) // NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A meter that answers."""
+
+    scenario: MeterScenario
+    meter: Meter
+    url: str
+    keys_file: Path
+
+
+class Fleet:
+    """Async context manager: every meter of a scenario on its wire, in one run directory.
+
+    The directory gets the keys (mode 0600), the bus devices and ``fleet.json``.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        directory: Path,
+        *,
+        wire_clock: WireClock | None = None,
+        now_s: Callable[[], int] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.directory = directory
+        self.meters: dict[str, Running] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+        """One for each bus; ends only with a defect."""
+        self._clock = wire_clock or MonotonicClock()
+        self._now_s = now_s or meter_clock(scenario)
+        self._tcp: dict[str, TcpWire] = {}
+        self._buses: dict[str, PtyWire] = {}
+        self._rules = TimeRules(scenario.zone_minutes, scenario.deviation_sign)
+
+    async def __aenter__(self) -> Self:
+        if self._now_s() < self.scenario.installed_s + DAY_S:
+            raise UsageError("the meters' clock stands before their installation: set start")
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.write_stats()
+        await self._stop()
+
+    def stats(self) -> dict[str, WireStats]:
+        """Octets and turnarounds by wire: a bus by its name, a TCP meter by its serial."""
+        wires: dict[str, TcpWire | PtyWire] = {**self._tcp, **self._buses}
+        return {name: wire.stats for name, wire in wires.items()}
+
+    def write_stats(self) -> None:
+        """Write ``stats.json``: octets in and out and turnarounds of every wire."""
+        document = {name: asdict(stats) for name, stats in self.stats().items()}
+        write_private(self.directory / STATS_FILE, json.dumps(document, indent=2) + "\n")
+
+    async def _start(self) -> None:
+        on_bus: dict[str, list[tuple[Station, Spoiler]]] = {}
+        for entry in self.scenario.meters:
+            meter, keys_file, make_station = self._make(entry)
+            spoiler = Spoiler(entry.faults, entry.serial)
+            if entry.wire is WireKind.BUS:
+                on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
+                url = self._bus_url(entry)
+            else:
+                wire = self._tcp[entry.serial] = TcpWire(make_station, spoiler, entry.port)
+                await wire.start()
+                url = f"{entry.wire}://{LOOPBACK}:{wire.port}"
+                if entry.wire is WireKind.HDLC_TCP:
+                    url += f"?server={entry.address}"
+            self.meters[entry.serial] = Running(entry, meter, url, keys_file)
+        for bus in self.scenario.buses:
+            line = self._buses[bus.name] = PtyWire(
+                self.directory / bus.name, bus.baud, on_bus.get(bus.name, []), self._clock
+            )
+            self.tasks.append(await line.start())
+        write_private(self.directory / FLEET_FILE, json.dumps(self.document(), indent=2) + "\n")
+
+    async def _stop(self) -> None:
+        for wire in self._tcp.values():
+            await wire.stop()
+        for line in self._buses.values():
+            await line.stop()
+
+    def _make(self, entry: MeterScenario) -> tuple[Meter, Path, Callable[[], Station]]:
+        keys_folder = self.directory / "keys"
+        keys_folder.mkdir(mode=0o700, exist_ok=True)
+        keys, keys_file = keys_for(keys_folder, entry.serial, MANUFACTURER)
+        settings = MeterSettings(
+            serial=entry.serial,
+            model=entry.model,
+            encoding=entry.encoding,
+            capture_period_s=entry.capture_period_s,
+            policy=int(POLICIES[entry.ciphering]) >> 4,
+            mechanisms=mechanisms(entry),
+            ciphered=entry.ciphering is not Ciphering.NONE,
+            faults=entry.faults,
+        )
+        meter = Meter(
+            settings,
+            household_of(self.scenario, entry),
+            server_title=keys.server_title,
+            rules=self._rules,
+            now_s=self._now_s,
+        )
+        return meter, keys_file, partial(Station, entry, keys, meter)
+
+    def _bus_url(self, entry: MeterScenario) -> str:
+        baud = next(bus.baud for bus in self.scenario.buses if bus.name == entry.bus)
+        device = (self.directory / entry.bus).absolute()
+        return f"serial://{device}?baud={baud}&server={entry.address}"
+
+    def document(self) -> dict[str, Any]:
+        """``fleet.json``: where each meter is and what it is; keys are only named."""
+        return {
+            "seed": self.scenario.seed,
+            "zone_minutes": self.scenario.zone_minutes,
+            "deviation_sign": self.scenario.deviation_sign,
+            "buses": [
+                {"name": name, "device": str(line.path.absolute()), "baud": line.baud}
+                for name, line in self._buses.items()
+            ],
+            "meters": [
+                {
+                    "serial": serial,
+                    "url": running.url,
+                    "wire": running.scenario.wire,
+                    "bus": running.scenario.bus,
+                    "port": self._tcp[serial].port if serial in self._tcp else None,
+                    "address": running.scenario.address,
+                    "address_octets": running.scenario.address_octets,
+                    "model": running.scenario.model,
+                    "encoding": running.scenario.encoding,
+                    "capture_period_s": running.scenario.capture_period_s,
+                    "turnaround_ms": running.scenario.turnaround_ms,
+                    "ciphering": running.scenario.ciphering,
+                    "settings_authentication": running.scenario.settings_authentication,
+                    "keys_file": str(running.keys_file.absolute()),
+                    "server_system_title": server_title(MANUFACTURER, serial).hex(),
+                    "logical_device_name": running.meter.settings.device_name.decode("ascii"),
+                }
+                for serial, running in self.meters.items()
+            ],
+        }

@@ -1,0 +1,181 @@
+"""One meter at the end of one wire: a link, and whichever association a client opened on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from hashlib import shake_256
+
+from gateway.dlms.association.server import ServerConnection
+from gateway.dlms.association.settings import Authentication, ServerSettings
+from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
+from gateway.dlms.link import NEED_DATA, Link, LinkEvent, LinkOpened, NeedData, Role
+from gateway.dlms.security import GlobalKeys, ProtectionSettings, SecurityPolicy
+from gateway.dlms.wrapper import WrapperLink
+from gateway.errors import RemoteProtocolError
+from hil_tests.emulator.faults import Faults
+from hil_tests.emulator.keys import MeterKeys
+from hil_tests.emulator.meter import Meter
+from hil_tests.emulator.objects import METER_READER, PUBLIC, UTILITY_SETTINGS
+from hil_tests.emulator.scenario import (
+    Ciphering,
+    MeterScenario,
+    SettingsAuthentication,
+    WireKind,
+)
+from hil_tests.emulator.system import ASSOCIATIONS, LOGICAL_DEVICE
+
+POLICIES = {
+    Ciphering.NONE: SecurityPolicy.NONE,
+    Ciphering.AUTHENTICATED: SecurityPolicy.AUTHENTICATED,
+    Ciphering.ENCRYPTED: SecurityPolicy.ENCRYPTED,
+    Ciphering.BOTH: SecurityPolicy.BOTH,
+}
+
+
+def mechanisms(scenario: MeterScenario) -> dict[str, Authentication]:
+    """Authentication mechanism of each association."""
+    gmac = scenario.settings_authentication is SettingsAuthentication.GMAC
+    return {
+        PUBLIC: Authentication.NONE,
+        METER_READER: Authentication.LLS,
+        UTILITY_SETTINGS: Authentication.HLS_GMAC if gmac else Authentication.HLS_AES,
+    }
+
+
+def make_link(scenario: MeterScenario) -> Link:
+    """The meter's end of its wire, for any client."""
+    faults = scenario.faults
+    if scenario.wire is WireKind.WRAPPER:
+        wport = LOGICAL_DEVICE if faults.answers_at is None else faults.answers_at
+        return WrapperLink(Role.SERVER, client_wport=None, server_wport=wport)
+    lower = scenario.address if faults.answers_at is None else faults.answers_at
+    return HdlcLink(
+        Role.SERVER,
+        client=None,
+        server=HdlcAddress(LOGICAL_DEVICE, lower, scenario.address_octets),
+        parameters=HdlcParameters(scenario.information_octets, scenario.information_octets),
+    )
+
+
+def offer(scenario: MeterScenario, keys: MeterKeys, meter: Meter, name: str) -> ServerSettings:
+    """One association as the meter offers it now."""
+    policy = POLICIES[scenario.ciphering]
+    mechanism = mechanisms(scenario)[name]
+    keyed = name != PUBLIC and (policy or mechanism is Authentication.HLS_GMAC)
+    protection = ProtectionSettings(
+        keys=GlobalKeys(encryption=keys.guek, authentication=keys.gak),
+        own_title=keys.server_title,
+        policy=policy,
+        reserve=partial(next, keys.counters),
+        last_received=meter.last_received[name],
+    )
+    return ServerSettings(
+        name=name,
+        authentication=mechanism,
+        lls_password=keys.lls_password,
+        hls_secret=keys.hls_secret,
+        protection=protection if keyed else None,
+        max_pdu_octets=scenario.pdu_octets,
+        refuse_with=scenario.faults.refuse_with,
+        random_bytes=secrets.token_bytes,
+    )
+
+
+class Station:
+    """Octets in, octets out; keeps the meter's received counters up to date."""
+
+    def __init__(self, scenario: MeterScenario, keys: MeterKeys, meter: Meter) -> None:
+        self._scenario = scenario
+        self._link = make_link(scenario)
+        self._offers: Mapping[int, Callable[[], ServerSettings]] = {
+            association.client_sap: partial(offer, scenario, keys, meter, association.name)
+            for association in ASSOCIATIONS
+        }
+        self._names = {association.client_sap: association.name for association in ASSOCIATIONS}
+        self._meter = meter
+        self._events: deque[LinkEvent] = deque()
+        self._connection: ServerConnection | None = None
+
+    @property
+    def turnaround_ms(self) -> int:
+        """Between the last octet heard and the first sent."""
+        return self._scenario.turnaround_ms
+
+    def receive(self, data: bytes) -> bytes:
+        """Take octets from the wire; what the meter sends after its turnaround.
+
+        A meter never gives up: octets that break the link end it, and it waits for the next.
+        """
+        if self._scenario.faults.silent:
+            return b""
+        self._link.receive_data(data)
+        try:
+            while (event := self._link.next_event()) is not NEED_DATA:
+                self._pass_on(event)
+        except RemoteProtocolError:
+            self._link = make_link(self._scenario)
+            self._connection = None
+            return b""
+        return self._link.data_to_send()
+
+    def _pass_on(self, event: LinkEvent) -> None:
+        if isinstance(event, LinkOpened):
+            make = self._offers.get(self._link.client_sap or 0)
+            # A client SAP that the meter does not know gets no answer at all.
+            passed = _PassedLink(self._link, self._events)
+            self._connection = make and ServerConnection(passed, make(), self._meter)
+        if self._connection is None:
+            return
+        self._events.append(event)
+        while self._connection.next_event() is not NEED_DATA:
+            continue
+        name = self._names[self._link.client_sap or 0]
+        counters = self._meter.last_received
+        counters[name] = max(counters[name], self._connection.last_received_counter)
+
+
+class _PassedLink:
+    """A link whose events were already taken: to choose the association by who called."""
+
+    def __init__(self, link: Link, events: deque[LinkEvent]) -> None:
+        self._events = events
+        self._link = link
+        self.connect = link.connect
+        self.disconnect = link.disconnect
+        self.send_apdu = link.send_apdu
+        self.receive_data = link.receive_data
+        self.data_to_send = link.data_to_send
+        self.retransmit = link.retransmit
+
+    @property
+    def client_sap(self) -> int | None:
+        """The client that opened it."""
+        return self._link.client_sap
+
+    def next_event(self) -> LinkEvent | NeedData:
+        """The next event that the station passed on."""
+        return self._events.popleft() if self._events else NEED_DATA
+
+
+class Spoiler:
+    """What the wire does to a meter's answers, as its faults say; the same in every run."""
+
+    def __init__(self, faults: Faults, name: str) -> None:
+        self._faults = faults
+        self._name = name
+        self._answers = 0
+
+    def pieces(self, answer: bytes) -> list[bytes]:
+        """The writes that an answer becomes; none when it is lost."""
+        self._answers += 1
+        faults = self._faults
+        if faults.drop_every and self._answers % faults.drop_every == 0:
+            return []
+        if faults.noise_octets:
+            key = f"{self._name}/{self._answers}".encode()
+            answer = shake_256(key).digest(faults.noise_octets) + answer
+        size = faults.split_octets or len(answer)
+        return [answer[at : at + size] for at in range(0, len(answer), size)]

@@ -1,0 +1,228 @@
+"""Wires that emulated meters stand on: TCP, and a pseudo terminal as an RS-485 line.
+
+Everything listens on loopback or in the run directory only. The line is paced by a clock that is
+handed in, so its timing is tested without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import tty
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from hil_tests.emulator.pacing import NS_PER_S, Line, WireStats
+from hil_tests.emulator.station import Spoiler, Station
+
+LOOPBACK: Final = "127.0.0.1"
+_READ_OCTETS: Final = 4096
+_NS_PER_MS: Final = 1_000_000
+
+
+class WireClock(Protocol):
+    """Monotonic time, and waiting for it."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since some fixed instant."""
+
+    async def sleep_until(self, due_ns: int) -> None:
+        """Return at ``due_ns`` or at once when it has passed."""
+
+
+class MonotonicClock:
+    """The host's monotonic clock."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since boot."""
+        return time.monotonic_ns()
+
+    async def sleep_until(self, due_ns: int) -> None:
+        """Wait on the running loop."""
+        await asyncio.sleep(max(0, due_ns - self.now_ns()) / NS_PER_S)
+
+
+class TcpWire:
+    """One meter on a TCP port; each connection is a link of its own."""
+
+    def __init__(
+        self, make_station: Callable[[], Station], spoiler: Spoiler, port: int = 0
+    ) -> None:
+        self._make_station = make_station
+        self._spoiler = spoiler
+        self._server: asyncio.Server | None = None
+        self._open: set[_Connection] = set()
+        self.stats = WireStats()
+        self.port = port
+
+    async def start(self) -> None:
+        """Listen; ``port`` then is the real one."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, LOOPBACK, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the port and all connections."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._open):
+            connection.abort()
+
+    def _accept(self) -> _Connection:
+        return _Connection(self._make_station(), self._spoiler, self.stats, self._open)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(
+        self,
+        station: Station,
+        spoiler: Spoiler,
+        stats: WireStats,
+        open_connections: set[_Connection],
+    ) -> None:
+        self._station = station
+        self._spoiler = spoiler
+        self._stats = stats
+        self._open = open_connections
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._stats.octets_in += len(data)
+        answer = self._station.receive(data)
+        if not answer:
+            return
+        turnaround_ms = self._station.turnaround_ms
+        self._stats.turnarounds += 1
+        self._stats.turnaround_ns += turnaround_ms * _NS_PER_MS
+        if turnaround_ms:
+            loop = asyncio.get_running_loop()
+            loop.call_later(turnaround_ms / 1000, self._write, answer)
+        else:
+            self._write(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
+        self._transport = None
+
+    def abort(self) -> None:
+        """Drop the connection without waiting for the peer."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self, answer: bytes) -> None:
+        if self._transport is None:
+            return
+        for piece in self._spoiler.pieces(answer):
+            self._stats.octets_out += len(piece)
+            self._transport.write(piece)
+
+
+class Bus:
+    """A half-duplex line that several meters share: who speaks when, without any descriptor.
+
+    All stations hear everything; the addressed one answers after its turnaround. Times are
+    computed from octets and stated turnarounds; the clock is only waited for.
+    """
+
+    def __init__(
+        self,
+        stations: Sequence[tuple[Station, Spoiler]],
+        baud: int,
+        clock: WireClock,
+        write: Callable[[bytes], None],
+    ) -> None:
+        self._stations = stations
+        self._line = Line(baud)
+        self._clock = clock
+        self._write = write
+        self.stats = WireStats()
+
+    async def hear(self, data: bytes) -> None:
+        """Octets that a reader sent just now: let them through, then answer them."""
+        self.stats.octets_in += len(data)
+        await self._clock.sleep_until(self._line.occupy(self._clock.now_ns(), len(data)))
+        for station, spoiler in self._stations:
+            answer = station.receive(data)
+            if answer:
+                await self._answer(station, spoiler.pieces(answer))
+
+    async def _answer(self, station: Station, pieces: Sequence[bytes]) -> None:
+        turnaround_ns = station.turnaround_ms * _NS_PER_MS
+        self.stats.turnarounds += 1
+        self.stats.turnaround_ns += turnaround_ns
+        begin_ns = self._line.free_at_ns + turnaround_ns
+        for piece in pieces:
+            for due_ns, chunk in self._line.chunks(begin_ns, piece):
+                await self._clock.sleep_until(due_ns)
+                self._write(chunk)
+                self.stats.octets_out += len(chunk)
+
+
+class PtyWire:
+    """A bus on a pseudo terminal; ``path`` is a link to its device for readers to open."""
+
+    def __init__(
+        self,
+        path: Path,
+        baud: int,
+        stations: Sequence[tuple[Station, Spoiler]],
+        clock: WireClock,
+    ) -> None:
+        self.path = path
+        self.baud = baud
+        self._bus = Bus(stations, baud, clock, self._put)
+        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self._master = -1
+        self._slave = -1
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def stats(self) -> WireStats:
+        """What went over the line."""
+        return self._bus.stats
+
+    async def start(self) -> asyncio.Task[None]:
+        """Make the device and serve it; the task ends only with a defect of this program."""
+        self._master, self._slave = os.openpty()
+        # Raw, or the terminal would echo and translate; and held open here, or the master
+        # would report an error whenever a reader closes its end.
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path.unlink(missing_ok=True)
+        self.path.symlink_to(os.ttyname(self._slave))
+        asyncio.get_running_loop().add_reader(self._master, self._readable)
+        self._task = asyncio.create_task(self._serve(), name=f"bus {self.path.name}")
+        return self._task
+
+    async def stop(self) -> None:
+        """Remove the device."""
+        if self._task is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._master)
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        self.path.unlink(missing_ok=True)
+        os.close(self._master)
+        os.close(self._slave)
+        self._task = None
+
+    def _readable(self) -> None:
+        self._heard.put_nowait(os.read(self._master, _READ_OCTETS))
+
+    async def _serve(self) -> None:
+        while True:
+            await self._bus.hear(await self._heard.get())
+
+    def _put(self, chunk: bytes) -> None:
+        try:
+            os.write(self._master, chunk)
+        except BlockingIOError:
+            # Nobody listens and the terminal's buffer is full: as on a wire, octets are gone.
+            return
