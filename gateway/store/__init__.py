@@ -1,0 +1,1 @@
+"""The edge's files: readings with their outbox, and invocation counters."""

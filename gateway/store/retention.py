@@ -1,0 +1,99 @@
+"""What readings.db forgets, and in which order.
+
+1. Rows whose message still waits in the outbox are never deleted.
+2. The newest row of each meter and profile stays, so that reading goes on where it ended.
+3. Rows older than their age go: bulk (instantaneous, block load) by one age, records (nameplate,
+   daily load, events, billing) and refused messages by a longer one.
+4. If the file is then still over its octets, rows go oldest first, profile after profile in the
+   order of ``ORDER``: bulk first, what bills and disputes rest on last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import UsageError
+from gateway.model import ProfileKind
+from gateway.store.database import Database
+from gateway.store.schema import PROFILE_IDS
+
+_END_OF_TIME_S: Final = 2**62
+_CHUNK_ROWS: Final = 500
+"""Deleted in one transaction, so that the writer is never held for long."""
+
+BULK: Final = (ProfileKind.INSTANTANEOUS, ProfileKind.BLOCK_LOAD)
+RECORDS: Final = (
+    ProfileKind.NAMEPLATE,
+    ProfileKind.DAILY_LOAD,
+    ProfileKind.EVENTS,
+    ProfileKind.BILLING,
+)
+ORDER: Final = BULK + RECORDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the file may hold: octets of used pages, and ages by group."""
+
+    max_octets: int
+    bulk_age_s: int = 400 * 86_400
+    record_age_s: int = 1_200 * 86_400
+
+    def __post_init__(self) -> None:
+        if self.max_octets <= 0 or not 0 < self.bulk_age_s <= self.record_age_s:
+            raise UsageError("a budget has octets > 0 and 0 < bulk_age_s <= record_age_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Rows deleted by reason; ``over_budget`` means nothing more may go, and somebody must act."""
+
+    by_age: int
+    by_size: int
+    over_budget: bool
+
+
+def trim(database: Database, now_s: int, budget: Budget) -> Trimmed:
+    """Apply the policy; each transaction deletes a bounded number of rows."""
+    by_age = 0
+    for kinds, age_s in ((BULK, budget.bulk_age_s), (RECORDS, budget.record_age_s)):
+        for kind in kinds:
+            while deleted := _delete_chunk(database, kind, before_s=now_s - age_s):
+                by_age += deleted
+    with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM refused WHERE refused_at_us < ?",
+            ((now_s - budget.record_age_s) * 1_000_000,),
+        )
+    by_size = 0
+    for kind in ORDER:
+        while database.octets_used() > budget.max_octets:
+            deleted = _delete_chunk(database, kind, before_s=_END_OF_TIME_S)
+            if not deleted:
+                break
+            by_size += deleted
+    return Trimmed(by_age, by_size, database.octets_used() > budget.max_octets)
+
+
+def _delete_chunk(database: Database, kind: ProfileKind, *, before_s: int) -> int:
+    """Delete the oldest rows of a profile that may go; return how many."""
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT id, meter_id, captured_at_s FROM readings r"
+            " WHERE profile_id = ? AND captured_at_s < ?"
+            " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.sequence = r.sequence)"
+            " AND captured_at_s < (SELECT max(captured_at_s) FROM readings n"
+            " WHERE n.meter_id = r.meter_id AND n.profile_id = r.profile_id)"
+            " ORDER BY captured_at_s LIMIT ?",
+            (PROFILE_IDS[kind], before_s, _CHUNK_ROWS),
+        ).fetchall()
+        connection.executemany("DELETE FROM readings WHERE id = ?", [(row[0],) for row in rows])
+        # remembered, so that what was forgotten is not taken for missing and read again
+        through = {meter: captured_at_s for _, meter, captured_at_s in rows}
+        connection.executemany(
+            "UPDATE sources SET trimmed_through_s = max(coalesce(trimmed_through_s, ?1), ?1)"
+            " WHERE meter_id = ?2 AND profile_id = ?3",
+            [(time_s, meter, PROFILE_IDS[kind]) for meter, time_s in through.items()],
+        )
+    return len(rows)
