@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
-from gateway.dlms.hdlc.frame import Frame
+from gateway.dlms.hdlc.frame import FLAG, Frame, read_frame
 from gateway.dlms.hdlc.stream import FrameStream
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import NEED_DATA, ApduReceived, Link, LinkEvent, LinkOpened, Role
@@ -140,15 +140,25 @@ class Line:
             elif len(self.answers) + self.openings > done:
                 left = timeouts
 
+    def _frames(self, sent: bytes) -> Iterator[bytes]:
+        """HDLC frames one by one: a wire does not change their order."""
+        start = 0
+        while start < len(sent):
+            end = len(sent)
+            if sent[start] == FLAG and (found := read_frame(sent, start)) is not NEED_DATA:
+                end = found[1] + 1
+            yield sent[start:end]
+            start = end
+
     def _turn(self) -> bool:
         sent = self.client.data_to_send()
-        if received := self.spoil(sent):
+        if received := b"".join(map(self.spoil, self._frames(sent))):
             for event in feed(self.server, received):
                 if isinstance(event, ApduReceived):
                     self.requests.append(event.apdu)
                     self.server.send_apdu(self.answer(event.apdu))
         said = self.server.data_to_send()
-        if heard := self.spoil(said):
+        if heard := b"".join(map(self.spoil, self._frames(said))):
             for event in feed(self.client, heard):
                 self.openings += isinstance(event, LinkOpened)
                 if isinstance(event, ApduReceived):

@@ -72,8 +72,6 @@ def bad_wire(seed: int) -> Callable[[bytes], bytes]:
     chance = random.Random(seed)
 
     def spoil(octets: bytes) -> bytes:
-        if not octets:
-            return octets
         at = chance.randrange(len(octets))
         match chance.randrange(10):
             case 0:
