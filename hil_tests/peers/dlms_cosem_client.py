@@ -249,6 +249,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--client", type=int, default=16)
     parser.add_argument("--server", type=int, default=1, help="wPort, or logical HDLC address")
     parser.add_argument("--physical", type=int, help="lower HDLC address; 2 octets in all")
+    parser.add_argument("--address-length", type=int, choices=[2], help="all that it can")
     parser.add_argument("--auth", choices=AUTHENTICATIONS, default="none")
     parser.add_argument("--security", choices=["none", "both"], default="none")
     parser.add_argument("--zone-minutes", type=int, default=330)
@@ -270,7 +271,10 @@ def main() -> int:
     try:
         document = run_sessions(options, secrets)
     except Exception as error:  # noqa: BLE001 - a foreign library raises anything; it is named
-        document = {"peer": "dlms-cosem", "error": f"{type(error).__name__}: {error}"}
+        document = {
+            "peer": "dlms-cosem",
+            "error": f"{type(error).__name__}: {error}: {error.__cause__}",
+        }
     print(json.dumps(document))
     return 1 if "error" in document else 0
 

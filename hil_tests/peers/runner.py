@@ -45,10 +45,13 @@ def run_client(
     *,
     timeout_s: float = 120.0,
 ) -> dict[str, Any]:
-    """Run a client with ``options`` as ``--name value`` and the secrets on standard input.
+    """Run a client with its options and with the secrets on standard input."""
+    octets = json.dumps(secrets).encode()
+    return run_peer(program, arguments_of(options), octets, timeout_s=timeout_s)
 
-    An option that is None is left out, one that is True stands without value.
-    """
+
+def arguments_of(options: Mapping[str, object]) -> list[str]:
+    """``--name value`` each; None and False are left out, True stands without value."""
     arguments: list[str] = []
     for name, value in options.items():
         if value is None or value is False:
@@ -56,4 +59,4 @@ def run_client(
         arguments.append(f"--{name.replace('_', '-')}")
         if value is not True:
             arguments.append(str(value))
-    return run_peer(program, arguments, json.dumps(secrets).encode(), timeout_s=timeout_s)
+    return arguments
