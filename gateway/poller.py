@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -57,12 +57,20 @@ class Session:
         connection: ClientConnection,
         transport: Transport,
         timing: Timing,
+        *,
+        keep_up: Callable[[], Awaitable[None]] | None = None,
         on_notification: Callable[[Notification], None] | None = None,
     ) -> None:
         self._connection = connection
         self._transport = transport
         self._timing = timing
+        self._keep_up = keep_up
         self._on_notification = on_notification
+
+    @property
+    def received(self) -> tuple[bytes | None, int]:
+        """The meter's system title and the highest counter of it that was believed (-1: none)."""
+        return self._connection.server_system_title, self._connection.last_received_counter
 
     async def open(self) -> AssociationOpened:
         """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
@@ -128,6 +136,9 @@ class Session:
         connection, transport = self._connection, self._transport
         repeats = 0
         while True:
+            if self._keep_up is not None:
+                # Counters for the next APDUs are made durable before any of them is used.
+                await self._keep_up()
             event = connection.next_event()
             waiting = connection.data_to_send()
             if waiting:
@@ -180,8 +191,8 @@ class _Queued(Generic[T]):
 class Poller:
     """The one owner of a wire: runs the submitted jobs one at a time, the most urgent first.
 
-    The transport is connected for the first job and kept as long as it serves; a job that lost
-    it leaves it closed, and the next job connects afresh.
+    The transport is connected for the first job and kept while jobs wait; after an error the next
+    job connects afresh.
     """
 
     def __init__(self, name: str, open_transport: Callable[[], Transport]) -> None:
@@ -206,6 +217,8 @@ class Poller:
         try:
             while True:
                 while not self._queue:
+                    # Some meters serve one client at a time: an idle wire is not held.
+                    await self._drop_transport()
                     self._wake.clear()
                     await self._wake.wait()
                 queued = heapq.heappop(self._queue)
@@ -224,7 +237,8 @@ class Poller:
                 self._transport = transport
             result = await queued.job(self._transport)
         except GatewayError as error:
-            if isinstance(error, LinkLost):
+            if not isinstance(error, PeerRefused):
+                # What is left of a broken exchange must not be read as the next one's answer.
                 await self._drop_transport()
             if not queued.done.done():
                 queued.done.set_exception(error)

@@ -132,12 +132,13 @@ def read_buffer(
     return Buffer(tuple(rows), answer.server_system_title, answer.invocation_counter)
 
 
-def range_of(span: Span, rules: TimeRules) -> RangeDescriptor:
+def range_of(span: Span, rules: TimeRules, *, without_deviation: bool = False) -> RangeDescriptor:
     """Selective access by range on the clock, bounds as the meter writes its times."""
-    return RangeDescriptor(
-        from_value=clock_bound(from_utc(span.from_s, rules).to_octets()),
-        to_value=clock_bound(from_utc(span.to_s, rules).to_octets()),
-    )
+    bounds = (from_utc(span.from_s, rules), from_utc(span.to_s, rules))
+    if without_deviation:
+        bounds = (bounds[0].without_deviation, bounds[1].without_deviation)
+    low, high = (clock_bound(bound.to_octets()) for bound in bounds)
+    return RangeDescriptor(from_value=low, to_value=high)
 
 
 def newest_entries(entries_in_use: int, wanted: int) -> EntryDescriptor:

@@ -7,8 +7,8 @@ Nothing of a message is used before its tag was verified.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from typing import Final
 
@@ -138,7 +138,8 @@ class ProtectionSettings:
     """What one side needs to protect and to believe APDUs of one association.
 
     ``reserve`` gives the next own invocation counter and has made it durable before it returns.
-    ``last_received`` is the highest counter of the peer seen so far under these keys, -1 if none.
+    ``last_received`` has the highest counter believed so far under these keys, by system title of
+    the peer: what was recorded in an earlier session stays refused in this one.
     ``peer_title`` is the peer's system title where it is known beforehand.
     """
 
@@ -146,7 +147,7 @@ class ProtectionSettings:
     own_title: bytes
     policy: SecurityPolicy
     reserve: Callable[[], int]
-    last_received: int = -1
+    last_received: Mapping[bytes, int] = field(default_factory=dict)
     peer_title: bytes | None = None
     style: CipheringStyle = CipheringStyle.GLO
 
@@ -168,7 +169,12 @@ class Protection:
         self.style = settings.style
         self.own_title = settings.own_title
         self.peer_title = settings.peer_title
-        self.last_received = settings.last_received
+        self._last_received = dict(settings.last_received)
+
+    @property
+    def last_received(self) -> int:
+        """Highest invocation counter believed from the peer; -1 if none."""
+        return self._last_received.get(self.peer_title or b"", -1)
 
     def protect(self, apdu: bytes) -> bytes:
         """Return the ciphered APDU for a plain one, under a fresh invocation counter.
@@ -206,10 +212,10 @@ class Protection:
             raise SecurityError("a system title has 8 octets")
         if self.peer_title is not None and not bytes_eq(title, self.peer_title):
             raise SecurityError("protected under another system title than the association's")
-        if apdu.invocation_counter <= self.last_received:
+        last = self._last_received.get(title, -1)
+        if apdu.invocation_counter <= last:
             raise Replayed(
-                f"invocation counter {apdu.invocation_counter} does not rise above "
-                f"{self.last_received}"
+                f"invocation counter {apdu.invocation_counter} does not rise above {last}"
             )
         plain = self._gcm.open(
             title=title,
@@ -223,7 +229,7 @@ class Protection:
             raise SecurityError(
                 f"ciphering tag {apdu.tag:#04x} holds another service: {plain[0]:#04x}"
             )
-        self.last_received = apdu.invocation_counter
+        self._last_received[title] = apdu.invocation_counter
         self.peer_title = title
         return plain
 

@@ -229,6 +229,16 @@ class CounterStore:
             )
         return -1 if found is None else found
 
+    def received(self, key: CounterKey) -> dict[bytes, int]:
+        """The highest counter believed from a meter under this key, by its system title."""
+        with self._lock:
+            rows = self._database.rows(
+                "SELECT server_title, last FROM received"
+                " WHERE meter = ? AND client_sap = ? AND key_id = ?",
+                [key.meter, key.client_sap, key.key_id],
+            )
+        return dict(rows)
+
     def note_received(self, key: CounterKey, server_title: bytes, counter: int) -> None:
         """Remember a verified counter, so that what was recorded cannot be played later."""
         with self._transaction():

@@ -50,7 +50,7 @@ def protection(
             reserve=itertools.count(start).__next__,
             peer_title=peer,
             style=style,
-            last_received=last,
+            last_received={TITLE: last},
         )
     )
 

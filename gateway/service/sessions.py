@@ -1,0 +1,240 @@
+"""From what is configured to a connection that is ready to open: links, keys, counters.
+
+The one place where a firmware profile's words become settings of the DLMS core.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from gateway.dlms.association.client import ClientConnection
+from gateway.dlms.association.settings import Authentication, ClientSettings
+from gateway.dlms.cosem_time import TimeRules, ZeroDate
+from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
+from gateway.dlms.link import Link, Role
+from gateway.dlms.reading import read_counter
+from gateway.dlms.security import (
+    CipheringStyle,
+    GlobalKeys,
+    ProtectionSettings,
+    SecurityPolicy,
+)
+from gateway.dlms.wrapper import WrapperLink
+from gateway.errors import UsageError
+from gateway.keys import MeterKeys
+from gateway.model import MeterId, Secret
+from gateway.poller import Session, Timing, session
+from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
+from gateway.profile import Authentication as ProfileAuthentication
+from gateway.store.counters import FIRST as FIRST_COUNTER
+from gateway.store.counters import CounterBlock, CounterKey, CounterStore
+from gateway.store.thread import StoreDoor
+from gateway.transport.port import Transport
+from gateway.url import TransportKind
+
+COUNTERS_READY: Final = 16
+"""Kept reserved ahead; more than one turn of a session can use."""
+COUNTERS_RESERVED: Final = 64
+"""Reserved at a time: one commit for about one session."""
+PUBLIC: Final = "public"
+
+_AUTHENTICATIONS: Final = {
+    "none": Authentication.NONE,
+    "lls": Authentication.LLS,
+    "hls2": Authentication.HLS_AES,
+    "gmac": Authentication.HLS_GMAC,
+}
+_POLICIES: Final = {
+    Ciphering.NONE: SecurityPolicy.NONE,
+    Ciphering.AUTHENTICATED: SecurityPolicy.AUTHENTICATED,
+    Ciphering.ENCRYPTED: SecurityPolicy.ENCRYPTED,
+    Ciphering.BOTH: SecurityPolicy.BOTH,
+}
+
+
+def time_rules(profile: FirmwareProfile) -> TimeRules:
+    """How the profile's meters mean their date-times."""
+    time = profile.time
+    return TimeRules(
+        zone_minutes=time.zone_minutes,
+        deviation_sign=time.deviation_sign,
+        zero_date=ZeroDate(time.zero_date),
+        use_deviation=time.use_deviation,
+    )
+
+
+def make_link(
+    profile: FirmwareProfile, kind: TransportKind, client_sap: int, server_lower: int | None
+) -> Link:
+    """The data link of a meter on a wire of this kind, addressed as profile and site say."""
+    link = profile.link
+    if not kind.is_hdlc:
+        server = link.server_upper if server_lower is None else server_lower
+        return WrapperLink(Role.CLIENT, client_wport=client_sap, server_wport=server)
+    lower = link.server_lower if server_lower is None else server_lower
+    octets = link.server_address_octets
+    if lower is not None and octets == 1:
+        # An address of two parts does not fit into one octet (Green Book 8.4.2.2).
+        octets = 2 if link.server_upper < 0x80 and lower < 0x80 else 4
+    return HdlcLink(
+        Role.CLIENT,
+        client=HdlcAddress(client_sap),
+        server=HdlcAddress(link.server_upper, lower, length=octets),
+        parameters=HdlcParameters(
+            max_information_transmit=link.info_field_octets,
+            max_information_receive=link.info_field_octets,
+        ),
+        tolerate_frozen_receive_sequence=Quirk.FROZEN_RECEIVE_SEQUENCE in profile.quirks,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterAccess:
+    """What is needed to talk to one meter: who it is, what it is, where it answers."""
+
+    meter: MeterId
+    profile: FirmwareProfile
+    keys: MeterKeys
+    kind: TransportKind
+    server_lower: int | None = None
+    timing: Timing = field(default_factory=Timing)
+
+
+class SessionMaker:
+    """Makes sessions with meters; keeps what outlives a session (counters)."""
+
+    def __init__(
+        self,
+        counters: StoreDoor[CounterStore],
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        first_contact_limit: int = 1 << 24,
+    ) -> None:
+        self._counters = counters
+        self._random_bytes = random_bytes
+        self._first_contact_limit = first_contact_limit
+        self._blocks: dict[CounterKey, CounterBlock] = {}
+
+    async def prepare(
+        self, access: MeterAccess, association_name: str, transport: Transport
+    ) -> Session:
+        """A session that is ready to open, its counters reserved.
+
+        A meter that was never talked to under this client is first asked, through the public
+        association, how far its counter has gone (IS 15959 handshake). That answer is not
+        authenticated, so it is believed within ``first_contact_limit`` only.
+        """
+        association = access.profile.association(association_name)
+        block: CounterBlock | None = None
+        if _uses_counters(association):
+            await self._first_contact(access, association, transport)
+            block = await self._block(_counter_key(access, association))
+            await self._keep_ready(block)
+        settings = await self._settings(access, association, block)
+        link = make_link(access.profile, access.kind, association.client, access.server_lower)
+        return Session(
+            ClientConnection(link, settings),
+            transport,
+            access.timing,
+            keep_up=None if block is None else partial(self._keep_ready, block),
+        )
+
+    async def note(self, access: MeterAccess, association_name: str, made: Session) -> None:
+        """Remember how far the meter's own counter has gone, so that old answers stay refused."""
+        key = _counter_key(access, access.profile.association(association_name))
+        title, counter = made.received
+        if title is not None and counter >= 0:
+            await self._counters.run(CounterStore.note_received, key, title, counter)
+
+    async def _block(self, key: CounterKey) -> CounterBlock:
+        if key not in self._blocks:
+            self._blocks[key] = await self._counters.run(CounterBlock, key, COUNTERS_RESERVED)
+        return self._blocks[key]
+
+    async def _keep_ready(self, block: CounterBlock) -> None:
+        """Reserve more, durably, before any of them can be needed."""
+        if block.left < COUNTERS_READY:
+            await self._counters.run(lambda _: block.prepare(COUNTERS_READY))
+
+    async def _first_contact(
+        self, access: MeterAccess, association: Association, transport: Transport
+    ) -> None:
+        key = _counter_key(access, association)
+        known = await self._counters.run(CounterStore.peek, key) > FIRST_COUNTER
+        if known or association.counter is None or PUBLIC not in access.profile.associations:
+            return
+        public = access.profile.association(PUBLIC)
+        link = make_link(access.profile, access.kind, public.client, access.server_lower)
+        settings = ClientSettings(random_bytes=self._random_bytes)
+        async with session(ClientConnection(link, settings), transport, access.timing) as opened:
+            counter = await opened.run(read_counter(association.counter))
+        await self._counters.run(
+            CounterStore.raise_floor, key, counter + 1, self._first_contact_limit
+        )
+
+    async def _settings(
+        self, access: MeterAccess, association: Association, block: CounterBlock | None
+    ) -> ClientSettings:
+        keys, profile = access.keys, access.profile
+        authentication = _AUTHENTICATIONS[association.authentication]
+        secret = _secret(keys, association.secret) if association.secret else None
+        protection: ProtectionSettings | None = None
+        if block is not None:
+            protection = await self._protection(access, association, block)
+        return ClientSettings(
+            authentication=authentication,
+            lls_password=secret if authentication is Authentication.LLS else None,
+            hls_secret=secret if authentication is Authentication.HLS_AES else None,
+            protection=protection,
+            max_pdu_octets=profile.link.max_pdu_octets,
+            pre_established=association.pre_established,
+            assume_missing_user_information=Quirk.MISSING_USER_INFORMATION in profile.quirks,
+            release=Quirk.NO_RELEASE not in profile.quirks,
+            random_bytes=self._random_bytes,
+        )
+
+    async def _protection(
+        self, access: MeterAccess, association: Association, block: CounterBlock
+    ) -> ProtectionSettings:
+        keys = access.keys
+        title = keys.client_system_title
+        if title is None:
+            title = await self._counters.run(CounterStore.client_title, association.client)
+        received = await self._counters.run(
+            CounterStore.received, _counter_key(access, association)
+        )
+        return ProtectionSettings(
+            keys=GlobalKeys(
+                encryption=_secret(keys, association.encryption_key),
+                authentication=_secret(keys, association.authentication_key),
+            ),
+            own_title=title,
+            policy=_POLICIES[association.ciphering],
+            reserve=block.reserve,
+            last_received=received,
+            peer_title=keys.server_system_title,
+            style=CipheringStyle(association.ciphering_style.value),
+        )
+
+
+def _uses_counters(association: Association) -> bool:
+    return (
+        association.ciphering is not Ciphering.NONE
+        or association.authentication is ProfileAuthentication.GMAC
+    )
+
+
+def _counter_key(access: MeterAccess, association: Association) -> CounterKey:
+    return CounterKey(access.meter, association.client, access.keys.key_id)
+
+
+def _secret(keys: MeterKeys, name: KeyName | None) -> Secret:
+    """One of a meter's secrets; raise UsageError naming the key that is missing."""
+    found: Secret | None = getattr(keys, name.value) if name is not None else None
+    if found is None:
+        raise UsageError(f"key {name} is missing for this association")
+    return found
