@@ -5,6 +5,7 @@ Errors are named by whose fault they are and by what the caller should do::
     GatewayError                   exit code
     |- UsageError                  2   the call is wrong: correct it
     |  |- ConfigError              2   a file is wrong: file, key, value, what is allowed
+    |  |  `- ConfigErrors          2   several of them, told at once
     |  `- LocalProtocolError       2   our code asked for something the protocol forbids now
     |- RemoteProtocolError         1   the peer sent what it must not
     |  |- DecodeError              1   bytes that are not what they claim to be
@@ -21,6 +22,7 @@ Errors are named by whose fault they are and by what the caller should do::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -50,6 +52,16 @@ class ConfigError(UsageError):
         self.value = value
         self.allowed = allowed
         super().__init__(f"{file}: {key} = {value!r}: {allowed}")
+
+
+class ConfigErrors(ConfigError):
+    """Everything that is wrong with a configuration, told at once; ``errors`` has each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.file, first.key, first.value, first.allowed)
+        self.args = ("\n".join(map(str, self.errors)),)
 
 
 class LocalProtocolError(UsageError):

@@ -1,0 +1,1 @@
+"""Firmware profiles: one TOML file per meter make and firmware; data, no code."""

@@ -1,0 +1,190 @@
+"""From files to a firmware profile: found, inherited, checked, frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from gateway.errors import ConfigError, ConfigErrors
+from gateway.profile.matching import check_matches
+from gateway.profile.strict_toml import NOT_SHOWN, read_toml, suggestion, validate
+from gateway.profile.words import Attribute, Capture, FirmwareProfile
+
+_ADAPTER: Final = TypeAdapter(FirmwareProfile)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,63}", re.ASCII)
+_OWN_KEYS: Final = ("match", "capture")
+"""What is not inherited: a claim on meters, and proof of this firmware's octets."""
+_IDENTITY: Final = {"object": ("name",), "profile_generic": ("kind", "log")}
+"""Lists of tables that merge entry by entry, and what makes two entries the same."""
+_LOADER_KEYS: Final = ("name", "inherits")
+
+
+def shipped_profiles() -> Traversable:
+    """The folder of profiles that comes with the product."""
+    return files("firmware_profiles")
+
+
+def profile_names(folder: Traversable | None = None) -> list[str]:
+    """Names of all profiles in a folder, sorted; raise ConfigError if it cannot be read."""
+    folder = folder or shipped_profiles()
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError as error:
+        raise ConfigError(str(folder), "(folder)", error.strerror, "a readable folder") from None
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_profile(name: str, folder: Traversable | None = None) -> FirmwareProfile:
+    """Load one profile with everything it inherits.
+
+    ``folder`` None means the profiles shipped with the product. Raises ConfigError or
+    ConfigErrors naming file and key.
+    """
+    return _load(name, folder or shipped_profiles(), ())[0]
+
+
+def load_profiles(folder: Traversable | None = None) -> dict[str, FirmwareProfile]:
+    """Every profile of a folder; raise ConfigErrors also when two of them claim one meter."""
+    folder = folder or shipped_profiles()
+    profiles = {name: load_profile(name, folder) for name in profile_names(folder)}
+    check_matches(profiles.values())
+    return profiles
+
+
+def _load(
+    name: str, folder: Traversable, children: tuple[str, ...]
+) -> tuple[FirmwareProfile, dict[str, Any]]:
+    """A profile, and the merged document that it was made from."""
+    file = f"{name}.toml"
+    document = _read(name, folder, children[-1] if children else None)
+    base_name = document.pop("inherit", None)
+    inherits: tuple[str, ...] = ()
+    if base_name is not None:
+        # The base is checked whole, by itself: its faults are told as its own.
+        base, base_document = _load(
+            _base_name(base_name, (*children, name)), folder, (*children, name)
+        )
+        inherited = {key: value for key, value in base_document.items() if key not in _OWN_KEYS}
+        document = merge(inherited, document)
+        inherits = (base.name, *base.inherits)
+    profile = validate(_ADAPTER, {**document, "name": name, "inherits": inherits}, file)
+    faults = list(_faults(profile, file))
+    if faults:
+        raise ConfigErrors(faults)
+    return profile, document
+
+
+def _base_name(base_name: object, chain: tuple[str, ...]) -> str:
+    file = f"{chain[-1]}.toml"
+    if not isinstance(base_name, str):
+        raise ConfigError(file, "inherit", NOT_SHOWN, "must be the name of a profile")
+    if base_name in chain:
+        circle = " -> ".join((*chain, base_name))
+        raise ConfigError(file, "inherit", base_name, f"must not lead back: {circle}")
+    return base_name
+
+
+def _read(name: str, folder: Traversable, child: str | None) -> dict[str, Any]:
+    asked_by, key = (f"{child}.toml", "inherit") if child else (str(folder), "profile")
+    known = profile_names(folder)
+    if not _NAME.fullmatch(name) or name not in known:
+        hint = suggestion(name, known)
+        raise ConfigError(asked_by, key, name, f"must be one of {', '.join(known)}{hint}")
+    document = read_toml(folder / f"{name}.toml")
+    for key in _LOADER_KEYS:
+        if key in document:
+            raise ConfigError(
+                f"{name}.toml", key, NOT_SHOWN, "not written: the file's name and inherit say it"
+            )
+    return document
+
+
+def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """The base's document with the child's over it: tables merge, other values are replaced.
+
+    Entries of ``object`` and ``profile_generic`` merge with the base's entry of the same identity;
+    new ones come behind.
+    """
+    merged = dict(base)
+    for key, value in child.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = merge(below, value)
+        elif key in _IDENTITY and isinstance(below, list) and isinstance(value, list):
+            merged[key] = _merge_entries(below, value, _IDENTITY[key])
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_entries(base: list[Any], child: list[Any], identity: tuple[str, ...]) -> list[Any]:
+    merged = list(base)
+    for entry in child:
+        place = _place(entry, merged, identity)
+        if place is None:
+            merged.append(entry)
+        else:
+            merged[place] = merge(merged[place], entry)
+    return merged
+
+
+def _place(entry: Any, entries: list[Any], identity: tuple[str, ...]) -> int | None:
+    if not isinstance(entry, dict):
+        return None
+    wanted = [entry.get(key) for key in identity]
+    for index, other in enumerate(entries):
+        if isinstance(other, dict) and [other.get(key) for key in identity] == wanted:
+            return index
+    return None
+
+
+def _faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
+    """What only the whole profile can show."""
+    yield from _twice(file, "object", [entry.name for entry in profile.objects])
+    yield from _twice(file, "profile_generic", [p.label for p in profile.profile_generics])
+    codes = [f"{code}" for log in profile.events.values() for code in log]
+    yield from _twice(file, "events", codes)
+    relay = profile.relay
+    if relay is not None and relay.association not in profile.associations:
+        known = ", ".join(sorted(profile.associations))
+        yield ConfigError(file, "relay.association", relay.association, f"must be one of {known}")
+    for index, capture in enumerate(profile.captures):
+        yield from _capture_faults(profile, capture, file, f"capture[{index}]")
+
+
+def _twice(file: str, key: str, names: list[str]) -> Iterator[ConfigError]:
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield ConfigError(file, key, name, "must stand once")
+
+
+def _capture_faults(
+    profile: FirmwareProfile, capture: Capture, file: str, key: str
+) -> Iterator[ConfigError]:
+    named = named_attributes(profile, capture)
+    if not named:
+        labels = ", ".join(p.label for p in profile.profile_generics)
+        yield ConfigError(file, f"{key}.profile", capture.profile, f"must be one of {labels}")
+        return
+    for index, value in enumerate(capture.values):
+        if value.of not in named:
+            hint = suggestion(value.of, named)
+            place = capture.profile or "objects"
+            yield ConfigError(
+                file, f"{key}.values[{index}].of", value.of, f"is not among {place}{hint}"
+            )
+
+
+def named_attributes(profile: FirmwareProfile, capture: Capture) -> dict[str, Attribute]:
+    """What the values of a capture may be ``of``; empty when its profile is not there."""
+    if not capture.profile:
+        shown = profile.display.objects if profile.display else ()
+        return {entry.name: entry for entry in (*profile.objects, *shown)}
+    for generic in profile.profile_generics:
+        if generic.label == capture.profile:
+            return {column.name: column for column in generic.columns}
+    return {}
