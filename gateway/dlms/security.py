@@ -140,6 +140,7 @@ class ProtectionSettings:
     ``reserve`` gives the next own invocation counter and has made it durable before it returns.
     ``last_received`` has the highest counter believed so far under these keys, by system title of
     the peer: what was recorded in an earlier session stays refused in this one.
+    ``received_floor`` holds for any title: meters keep one counter per client, whatever its title.
     ``peer_title`` is the peer's system title where it is known beforehand.
     """
 
@@ -148,6 +149,7 @@ class ProtectionSettings:
     policy: SecurityPolicy
     reserve: Callable[[], int]
     last_received: Mapping[bytes, int] = field(default_factory=dict)
+    received_floor: int = -1
     peer_title: bytes | None = None
     style: CipheringStyle = CipheringStyle.GLO
 
@@ -170,11 +172,15 @@ class Protection:
         self.own_title = settings.own_title
         self.peer_title = settings.peer_title
         self._last_received = dict(settings.last_received)
+        self._received_floor = settings.received_floor
 
     @property
     def last_received(self) -> int:
         """Highest invocation counter believed from the peer; -1 if none."""
-        return self._last_received.get(self.peer_title or b"", -1)
+        return self._last_of(self.peer_title or b"")
+
+    def _last_of(self, title: bytes) -> int:
+        return max(self._last_received.get(title, -1), self._received_floor)
 
     def protect(self, apdu: bytes) -> bytes:
         """Return the ciphered APDU for a plain one, under a fresh invocation counter.
@@ -212,7 +218,7 @@ class Protection:
             raise SecurityError("a system title has 8 octets")
         if self.peer_title is not None and not bytes_eq(title, self.peer_title):
             raise SecurityError("protected under another system title than the association's")
-        last = self._last_received.get(title, -1)
+        last = self._last_of(title)
         if apdu.invocation_counter <= last:
             raise Replayed(
                 f"invocation counter {apdu.invocation_counter} does not rise above {last}"

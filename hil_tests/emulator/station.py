@@ -70,7 +70,7 @@ def offer(scenario: MeterScenario, keys: MeterKeys, meter: Meter, name: str) -> 
         own_title=keys.server_title,
         policy=policy,
         reserve=partial(next, keys.counters),
-        last_received=meter.last_received[name],
+        received_floor=meter.last_received[name],
     )
     return ServerSettings(
         name=name,

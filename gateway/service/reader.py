@@ -1,0 +1,207 @@
+"""Reading on demand: one meter, one session, a set of data or a single object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.dlms import axdr
+from gateway.dlms.association.requests import Get
+from gateway.dlms.classes import VALUE, ClassId, scaler_source
+from gateway.dlms.limits import Limits
+from gateway.dlms.plan import Span
+from gateway.dlms.reading import (
+    range_of,
+    read_buffer,
+    read_capture_list,
+    read_data,
+)
+from gateway.dlms.values import read_scaler_unit, to_rows, to_value
+from gateway.errors import DecodeError, PeerRefused, UsageError
+from gateway.model import (
+    CaptureList,
+    CaptureObject,
+    Column,
+    Evidence,
+    Obis,
+    ProfileKind,
+    Row,
+    Value,
+)
+from gateway.poller import Session
+from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk
+from gateway.service.clock import Clock
+from gateway.service.sessions import MeterAccess, SessionMaker, time_rules
+from gateway.transport.port import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSet:
+    """Rows of one buffer as read, ready to be printed or stored."""
+
+    generic: ProfileGeneric
+    capture_list: CaptureList
+    rows: tuple[Row, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class ReadObject:
+    """One attribute: its exact value, and scaler and unit where it has them."""
+
+    column: Column
+    value: Value | list[object]
+    raw: bytes
+    evidence: Evidence
+
+
+_CLASSES_TRIED: Final = (
+    ClassId.REGISTER,
+    ClassId.DATA,
+    ClassId.EXTENDED_REGISTER,
+    ClassId.DEMAND_REGISTER,
+    ClassId.CLOCK,
+    ClassId.PROFILE_GENERIC,
+    ClassId.DISCONNECT_CONTROL,
+    ClassId.LIMITER,
+)
+"""Tried in this order for an object that the profile does not name."""
+_WRONG_CLASS: Final = ("object-class-inconsistent", "object-undefined", "read-write-denied")
+
+
+class OnDemandReader:
+    """Opens one session with a meter and reads what is asked."""
+
+    def __init__(
+        self, access: MeterAccess, association: str, sessions: SessionMaker, clock: Clock
+    ) -> None:
+        self._access = access
+        self._association = association
+        self._sessions = sessions
+        self._clock = clock
+        self._session: Session | None = None
+
+    async def open(self, transport: Transport) -> None:
+        """Associate; raises what a session's opening raises."""
+        await transport.flush()
+        self._session = await self._sessions.prepare(self._access, self._association, transport)
+        await self._session.open()
+
+    async def close(self) -> None:
+        """Leave, and remember the meter's counter."""
+        if self._session is not None:
+            await self._session.close()
+            await self._sessions.note(self._access, self._association, self._session)
+
+    async def read_set(self, kind: ProfileKind, span: Span | None) -> list[ReadSet]:
+        """Every buffer of the set (events: each log), restricted to ``span`` where given."""
+        generics = [g for g in self._profile.profile_generics if g.kind is kind]
+        if not generics:
+            self._profile.profile_generic(kind)
+        return [await self._read_generic(generic, span) for generic in generics]
+
+    async def read_object(self, obis: Obis, attribute: int | None) -> ReadObject:
+        """One attribute of one object; its class is looked up in the profile, else tried."""
+        known = [
+            entry
+            for entry in (
+                *self._profile.objects,
+                *(c for g in self._profile.profile_generics for c in g.columns),
+            )
+            if entry.obis == obis
+        ]
+        classes: Sequence[int] = [known[0].class_id] if known else _CLASSES_TRIED
+        wanted = attribute if attribute is not None else VALUE
+        refusal: PeerRefused | None = None
+        for class_id in classes:
+            try:
+                return await self._read_attribute(CaptureObject(class_id, obis, wanted))
+            except PeerRefused as error:
+                if error.reason not in _WRONG_CLASS:
+                    raise
+                refusal = error
+        raise refusal or UsageError(f"{obis}: nothing to try")
+
+    @property
+    def _profile(self) -> FirmwareProfile:
+        return self._access.profile
+
+    def _evidence(self, title: bytes | None, counter: int | None) -> Evidence:
+        return Evidence(self._clock.now_us(), title, counter)
+
+    async def _read_generic(self, generic: ProfileGeneric, span: Span | None) -> ReadSet:
+        if self._session is None:
+            raise UsageError("the session is not open")
+        rules = time_rules(self._profile)
+        captures = await self._session.run(read_capture_list(generic.obis, generic.scaler_profile))
+        selected = None
+        if span is not None and generic.access is Access.RANGE:
+            bare = Quirk.RANGE_WITHOUT_DEVIATION in self._profile.quirks
+            selected = range_of(span, rules, without_deviation=bare)
+        buffer = await self._session.run(
+            read_buffer(
+                generic.obis,
+                selected,
+                Limits(),
+                ignore_trailing=Quirk.TRAILING_OCTETS in self._profile.quirks,
+            )
+        )
+        evidence = self._evidence(buffer.server_system_title, buffer.invocation_counter)
+        rows, typed = to_rows(
+            buffer.rows,
+            captures,
+            rules,
+            period_s=generic.cadence_s or 0,
+            received_at_s=evidence.received_at_us // 1_000_000,
+        )
+        if span is not None and selected is None:
+            rows = tuple(r for r in rows if span.from_s <= r.captured_at_s <= span.to_s)
+        return ReadSet(generic, typed, rows, evidence)
+
+    async def _read_attribute(self, source: CaptureObject) -> ReadObject:
+        if self._session is None:
+            raise UsageError("the session is not open")
+        answer = await self._session.request(Get(source.class_id, source.obis, source.attribute))
+        data = axdr.decode(answer.data)
+        scaler_of = scaler_source(source)
+        column = Column(source)
+        if scaler_of is not None:
+            found = await self._session.run(
+                read_data(scaler_of.class_id, scaler_of.obis, scaler_of.attribute)
+            )
+            column = Column(source, *read_scaler_unit(found))
+        evidence = self._evidence(answer.server_system_title, answer.invocation_counter)
+        if isinstance(data.value, tuple):
+            return ReadObject(column, plain(data), answer.data, evidence)
+        value = to_value(data.value, data.tag, column, time_rules(self._profile))
+        return ReadObject(column, value, answer.data, evidence)
+
+
+def plain(data: axdr.Data) -> list[object]:
+    """A structure or array as nested lists; octet-strings in hexadecimal."""
+    if not isinstance(data.value, tuple):
+        raise DecodeError("not a structure")
+    return [
+        plain(member)
+        if isinstance(member.value, tuple)
+        else member.value.hex()
+        if isinstance(member.value, bytes)
+        else member.value
+        for member in data.value
+    ]
+
+
+def parse_time(text: str, zone_s: int) -> int:
+    """ISO 8601 to UTC seconds; without an offset it is the meter's local time.
+
+    Raises UsageError.
+    """
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"not a time: {text!r} (write 2026-11-23T00:00 or +05:30)") from None
+    if when.tzinfo is None:
+        return int(when.replace(tzinfo=UTC).timestamp()) - zone_s
+    return int(when.timestamp())
