@@ -34,6 +34,9 @@ _RANGES: Final = {
 }
 
 
+_INFINITY: Final = 0x7F80_0000
+
+
 class Quantity(Enum):
     """What is measured; the truth states each in one fixed decimal unit."""
 
@@ -137,21 +140,26 @@ def float32_octets(value: Fraction) -> bytes:
 
     Raises UsageError beyond the largest finite number.
     """
-    if not value:
-        return bytes(4)
-    size = abs(value)
-    exponent = size.numerator.bit_length() - size.denominator.bit_length()
-    if Fraction(2) ** exponent > size:
+    bits = _float32_bits(abs(value.numerator), value.denominator)
+    if bits >= _INFINITY:
+        raise UsageError(f"{value} is beyond float32")
+    return ((value < 0) << 31 | bits).to_bytes(4, "big")
+
+
+def _float32_bits(numerator: int, denominator: int) -> int:
+    """Bits of the float32 nearest to a fraction that is not negative; overflow is infinity."""
+    if not numerator:
+        return 0
+    exponent = numerator.bit_length() - denominator.bit_length()
+    if numerator << max(-exponent, 0) < denominator << max(exponent, 0):
         exponent -= 1
     exponent = max(exponent, -126)
-    mantissa = round(size / Fraction(2) ** (exponent - 23))  # Fraction rounds half to even
-    if mantissa == 1 << 24:
-        mantissa, exponent = mantissa >> 1, exponent + 1
-    if exponent > 127:
-        raise UsageError(f"{value} is beyond float32")
-    biased = exponent + 127 if mantissa >= 1 << 23 else 0
-    bits = (value < 0) << 31 | biased << 23 | mantissa & 0x7F_FFFF
-    return bits.to_bytes(4, "big")
+    shift = 23 - exponent
+    mantissa, rest = divmod(numerator << max(shift, 0), divisor := denominator << max(-shift, 0))
+    mantissa += 2 * rest > divisor or (2 * rest == divisor and mantissa & 1)
+    # A mantissa that was rounded up to the next power of two carries into the exponent.
+    biased = exponent + 126 if mantissa >= 1 << 23 else 0
+    return min((biased << 23) + mantissa, _INFINITY)
 
 
 def shortest_decimal(octets: bytes) -> Decimal:
@@ -164,11 +172,11 @@ def shortest_decimal(octets: bytes) -> Decimal:
     if not exact:
         return Decimal(0)
     magnitude = _decimal_exponent(exact)
-    magnitude_octets = (bits & 0x7FFF_FFFF).to_bytes(4, "big")
     for digits in range(1, 10):
         step = magnitude - digits + 1
         candidate = round(exact / Fraction(10) ** step)
-        if float32_octets(candidate * Fraction(10) ** step) == magnitude_octets:
+        near = candidate * Fraction(10) ** step
+        if _float32_bits(near.numerator, near.denominator) == bits & 0x7FFF_FFFF:
             return Decimal(-candidate if bits >> 31 else candidate).scaleb(step)
     raise AssertionError("nine digits tell all float32 numbers apart")
 
