@@ -1,11 +1,11 @@
 """A-XDR: every data type both ways from one table, and what is refused."""
 
 import struct
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.dlms import axdr
@@ -266,15 +266,29 @@ def test_what_is_no_number_is_refused(octets: str) -> None:
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_the_decimal_of_a_float32_is_nearest_to_no_other_float32(number: float) -> None:
+@example(number=2.0**-24)
+@example(number=2.0**-126)
+@example(number=2.0**90)
+@example(number=-(2.0**-149))
+@example(number=9.5367431640625e-07)
+def test_no_shorter_decimal_lies_nearest_to_a_float32(number: float) -> None:
     octets = struct.pack(">f", number)
-    value = Fraction(axdr.float_to_decimal(octets))
+    value = axdr.float_to_decimal(octets)
     exact = Fraction(number)
     (bits,) = struct.unpack(">I", octets)
-    for other in (bits - 1, bits + 1):
-        if 0 <= other < 1 << 32 and (other ^ bits) >> 31 == 0 and other & 0x7F800000 != 0x7F800000:
-            neighbour = Fraction(struct.unpack(">f", struct.pack(">I", other))[0])
-            assert abs(value - exact) <= abs(value - neighbour)
+    neighbours = [
+        Fraction(struct.unpack(">f", struct.pack(">I", other))[0])
+        for other in (bits - 1, bits + 1)
+        if other >= 0 and other >> 31 == bits >> 31 and other & 0x7F800000 != 0x7F800000
+    ]
+    assert all(abs(Fraction(value) - exact) <= abs(Fraction(value) - n) for n in neighbours)
+    digits = len(value.as_tuple().digits)
+    for rounding in (ROUND_FLOOR, ROUND_CEILING):
+        if digits > 1 and abs(exact) < Fraction(2) ** 127:
+            shorter = Context(prec=digits - 1, rounding=rounding).create_decimal(Decimal(number))
+            assert any(
+                abs(Fraction(shorter) - exact) >= abs(Fraction(shorter) - n) for n in neighbours
+            )
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -92,6 +92,7 @@ FIXED_FORMATS: Final[dict[int, str]] = {
 }
 """Types whose octets are always as many -> their ``struct`` format (without byte order)."""
 
+
 class FixedReader(NamedTuple):
     """How to read a fixed-size type: ``unpack_from(octets, offset)[0]``, ``size`` octets."""
 
