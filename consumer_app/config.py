@@ -9,12 +9,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 from zoneinfo import ZoneInfo
 
 from consumer_app.site_time import site_zone
 from gateway.errors import ConfigError, UsageError
 from gateway.model import Secret
+from gateway.uplink.port import TlsFiles
 
 DATABASE_VARIABLE = "SMG_DATABASE_URL"
 
@@ -25,9 +26,8 @@ class BrokerConfig:
 
     host: str
     port: int
-    ca_file: Path | None
-    certificate_file: Path | None
-    key_file: Path | None
+    client_id: str
+    tls: TlsFiles | None
     username: str
     password: Secret | None
 
@@ -46,6 +46,7 @@ class AppConfig:
     broker: BrokerConfig | None
     signing_key: Secret | None
     signing_key_id: str
+    issuer: str
 
 
 class _Table:
@@ -79,6 +80,9 @@ class _Table:
     def secret(self, key: str) -> Secret | None:
         path = self.path(key)
         return None if path is None else read_secret(path, self._file, self._path(key))
+
+    def refuse(self, key: str, value: object, allowed: str) -> NoReturn:
+        raise ConfigError(self._file, self._path(key), value, allowed)
 
     def finish(self) -> None:
         for key, value in self._left.items():
@@ -132,13 +136,25 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> AppC
         host=web.take("host", str, "127.0.0.1"),
         port=_port(web, str(path), "web.port", 8080),
         broker=None if broker is None else _broker(broker, str(path)),
-        signing_key=None if downlink is None else downlink.secret("signing_key_file"),
+        signing_key=None if downlink is None else _signing_key(downlink),
         signing_key_id="" if downlink is None else downlink.take("key_id", str),
+        issuer="" if downlink is None else downlink.take("issuer", str, "backend"),
     )
     for table in (top, site, database, web, downlink, broker):
         if table is not None:
             table.finish()
     return config
+
+
+def _signing_key(table: _Table) -> Secret | None:
+    """An Ed25519 seed, kept as 64 hex digits."""
+    text = table.secret("signing_key_file")
+    if text is None:
+        return None
+    try:
+        return Secret(bytes.fromhex(text.reveal().decode("ascii")))
+    except ValueError:
+        table.refuse("signing_key_file", "...", "must hold an Ed25519 seed as 64 hex digits")
 
 
 def _port(table: _Table, file: str, name: str, default: int) -> int:
@@ -155,9 +171,15 @@ def _broker(table: _Table, file: str) -> BrokerConfig:
     return BrokerConfig(
         host=host,
         port=_port(table, file, "mqtt.port", 8883),
-        ca_file=table.path("ca_file"),
-        certificate_file=table.path("certificate_file"),
-        key_file=table.path("key_file"),
+        client_id=table.take("client_id", str, "consumer-app-ingest"),
+        # without TLS only a loopback address is taken (gateway.uplink.mqtt)
+        tls=TlsFiles(
+            ca_file=table.path("ca_file"),
+            certificate_file=table.path("certificate_file"),
+            key_file=table.path("key_file"),
+        )
+        if table.take("tls", bool, True)
+        else None,
         username=table.take("username", str, ""),
         password=table.secret("password_file"),
     )

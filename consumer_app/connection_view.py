@@ -72,9 +72,8 @@ class ConnectionView:
             period_s = block_period_s(row.captured_at_s for row in around)
         if period_s is None:
             return DayLoad(day, None, ())
-        return DayLoad(
-            day, period_s, tuple(load_of_day(day, rows, zone=self.zone, period_s=period_s))
-        )
+        blocks = load_of_day(day, rows, zone=self.zone, period_s=period_s, now_s=self.now_s)
+        return DayLoad(day, period_s, tuple(blocks))
 
     def snapshot(self) -> StoredRow | None:
         """The newest set of instantaneous values of the meter that stands there now."""

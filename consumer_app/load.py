@@ -26,12 +26,19 @@ _PHASE_VOLTAGES = tuple(Obis.parse(f"1-0:{c}.27.0*255") for c in (32, 52, 72))
 _PHASE_CURRENTS = tuple(Obis.parse(f"1-0:{c}.27.0*255") for c in (31, 51, 71))
 
 
+class BlockGap(StrEnum):
+    """Why the energy of a block is not known."""
+
+    NOT_OVER = "not_over"
+    NOT_READ = "not_read"
+    READINGS_DIFFER = "readings_differ"
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One capture period: energy in Wh and mean V and A, one figure a phase (R, Y, B).
 
-    A block that was not read has no energy and no figures. ``differing`` says that rows for
-    this time contradict each other, which leaves the block unknown too.
+    ``wh`` or ``gap``, never both, never neither.
     """
 
     start_s: int
@@ -39,7 +46,7 @@ class Block:
     wh: Decimal | None
     volts: tuple[Decimal | None, ...] = ()
     amperes: tuple[Decimal | None, ...] = ()
-    differing: bool = False
+    gap: BlockGap | None = None
 
     @property
     def mean_w(self) -> Decimal | None:
@@ -55,7 +62,7 @@ def block_period_s(stamps: Iterable[int]) -> int | None:
 
 
 def load_of_day(
-    day: date, rows: Sequence[StoredRow], *, zone: ZoneInfo, period_s: int
+    day: date, rows: Sequence[StoredRow], *, zone: ZoneInfo, period_s: int, now_s: int
 ) -> list[Block]:
     """All blocks of the day in order, those not read included.
 
@@ -68,22 +75,23 @@ def load_of_day(
     for row in rows:
         by_stamp.setdefault(row.captured_at_s, []).append(row)
     return [
-        _block(end_s - period_s, end_s, by_stamp.get(end_s, ()))
+        _block(end_s - period_s, end_s, by_stamp.get(end_s, ()), now_s)
         for end_s in range(first_s + period_s, last_s + 1, period_s)
     ]
 
 
-def _block(start_s: int, end_s: int, rows: Sequence[StoredRow]) -> Block:
-    energies = {column_value(row, _BLOCK_WH) for row in rows}
+def _block(start_s: int, end_s: int, rows: Sequence[StoredRow], now_s: int) -> Block:
+    energies = {wh for row in rows if (wh := column_value(row, _BLOCK_WH)) is not None}
     if len(energies) > 1:
-        return Block(start_s, end_s, None, differing=True)
-    if not rows:
-        return Block(start_s, end_s, None)
+        return Block(start_s, end_s, None, gap=BlockGap.READINGS_DIFFER)
+    if not energies:
+        gap = BlockGap.NOT_READ if end_s <= now_s else BlockGap.NOT_OVER
+        return Block(start_s, end_s, None, gap=gap)
     row = rows[0]
     return Block(
         start_s,
         end_s,
-        column_value(row, _BLOCK_WH),
+        energies.pop(),
         _by_phase(row, _BLOCK_VOLTAGE, _PHASE_VOLTAGES),
         _by_phase(row, _BLOCK_CURRENT, _PHASE_CURRENTS),
     )

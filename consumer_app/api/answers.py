@@ -92,16 +92,13 @@ def day_out(day: DayUnits, zone: ZoneInfo) -> DayOut:
 
 
 def _block_out(block: Block, zone: ZoneInfo) -> BlockOut:
-    gap = None
-    if block.wh is None:
-        gap = "readings_differ" if block.differing else "not_read"
     return BlockOut(
         start=time_text(block.start_s, zone),
         end=time_text(block.end_s, zone),
         wh=_maybe(block.wh),
         v=[_maybe(value) for value in block.volts],
         a=[_maybe(value) for value in block.amperes],
-        gap=gap,
+        gap=block.gap,
     )
 
 

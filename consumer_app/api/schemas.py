@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumer_app.consumption import Gap
-from consumer_app.load import Quantity
+from consumer_app.load import BlockGap, Quantity
 from gateway.model import TimeQuality
 
 
@@ -105,17 +105,14 @@ class DailyOut:
 
 @dataclass(frozen=True, slots=True)
 class BlockOut:
-    """One capture period; ``v`` and ``a`` have one entry a phase (R, Y, B).
-
-    ``gap`` is ``not_read`` or ``readings_differ`` where the energy is unknown.
-    """
+    """One capture period; ``v`` and ``a`` have one entry a phase (R, Y, B)."""
 
     start: str
     end: str
     wh: str | None
     v: list[str | None]
     a: list[str | None]
-    gap: str | None
+    gap: BlockGap | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The consumer's page: server-rendered, Hindi and English, complete without JavaScript."""

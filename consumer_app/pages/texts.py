@@ -1,0 +1,57 @@
+"""Words for closed lists: gaps and quantities, in the language of a catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumer_app.pages.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Words by the value of their enumeration, for templates."""
+
+    gaps: dict[str, str]
+    block_gaps: dict[str, str]
+    quantities: dict[str, str]
+    unit: str
+    label: str
+
+
+def texts_in(words: Wording) -> Texts:
+    """All closed lists in one language."""
+    _ = words.gettext
+    return Texts(
+        gaps={
+            "day_not_over": _("the day is not over"),
+            "no_meter": _("no meter was installed"),
+            "meter_changed": _("the meter was changed on this day"),
+            "opening_reading_missing": _("reading at the start is missing"),
+            "closing_reading_missing": _("reading at the end is missing"),
+            "both_readings_missing": _("not read"),
+            "readings_differ": _("two readings differ; the office is checking"),
+            "register_went_back": _("the reading went back; the office is checking"),
+        },
+        block_gaps={
+            "not_over": "",
+            "not_read": _("not read"),
+            "readings_differ": _("two readings differ; the office is checking"),
+        },
+        quantities={
+            "voltage": _("Voltage"),
+            "voltage_r": _("Voltage, phase R"),
+            "voltage_y": _("Voltage, phase Y"),
+            "voltage_b": _("Voltage, phase B"),
+            "current": _("Current"),
+            "current_r": _("Current, phase R"),
+            "current_y": _("Current, phase Y"),
+            "current_b": _("Current, phase B"),
+            "neutral_current": _("Neutral current"),
+            "power": _("Power"),
+            "apparent_power": _("Apparent power"),
+            "power_factor": _("Power factor"),
+            "frequency": _("Frequency"),
+        },
+        unit=_("units"),
+        label=_("Units of each day as bars; the table below has the figures"),
+    )

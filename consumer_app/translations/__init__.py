@@ -1,0 +1,1 @@
+"""Message catalogues (gettext .po), read as they are."""
