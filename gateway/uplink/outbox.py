@@ -151,7 +151,6 @@ class OutboxPump(Generic[T]):
         self._settings = settings
         self._jitter = jitter
         self._up = False
-        self._newest_at_link_up = 0
         self._cursors = {source: _Cursor() for source in _Source}
         self._held: dict[int, _Entry[T]] = {}
         self._fetching: tuple[_Source, Fetch] | None = None
@@ -179,7 +178,6 @@ class OutboxPump(Generic[T]):
     def link_up(self, newest_sequence: int) -> None:
         """The broker is reached; ``newest_sequence`` is the last one the store has given out."""
         self._up = True
-        self._newest_at_link_up = newest_sequence
         self._cursors[_Source.FRESH] = _Cursor(after=newest_sequence)
         self._cursors[_Source.AGED].more = True
         self._cursors[_Source.BACKLOG].more = True
@@ -224,14 +222,13 @@ class OutboxPump(Generic[T]):
         for entry in entries:
             if any(first <= entry.sequence <= last for first, last in answered):
                 continue
-            self._held.setdefault(entry.sequence, _Entry(entry, self._source_of(source, entry)))
+            # after a reconnect the aged messages hold some that are in memory already
+            self._held.setdefault(entry.sequence, _Entry(entry, source))
         cursor = self._cursors[source]
         if sequences:
             cursor.after = max(cursor.after, sequences[-1])
         if len(entries) == fetch.limit:
             cursor.more = True
-        if source is _Source.AGED and cursor.after >= self._newest_at_link_up:
-            cursor.more = False
 
     def fetch_failed(self, fetch: Fetch) -> None:
         """The store could not answer ``fetch``; it will be asked again."""
@@ -303,11 +300,6 @@ class OutboxPump(Generic[T]):
         limited = sum(entry.source is not _Source.FRESH for entry in self._held.values())
         return min(room, self._settings.held // 2 - limited)
 
-    def _source_of(self, source: _Source, entry: Pending[T]) -> _Source:
-        if source is _Source.AGED and entry.sequence > self._newest_at_link_up:
-            return _Source.FRESH
-        return source
-
     def _close_fetch(self, fetch: Fetch) -> _Source:
         if self._fetching is None or self._fetching[1] != fetch:
             raise LocalProtocolError("no such fetch is open")
@@ -316,12 +308,12 @@ class OutboxPump(Generic[T]):
         return source
 
     def _pass_time(self, now_us: int) -> None:
-        if self._credited_us is not None and now_us > self._credited_us:
+        if self._credited_us is None:
+            self._credit_us = self._send_cost_us
+        else:
             most_us = self._send_cost_us * self._settings.window
             self._credit_us = min(most_us, self._credit_us + now_us - self._credited_us)
-        elif self._credited_us is None:
-            self._credit_us = self._send_cost_us
-        self._credited_us = now_us if self._credited_us is None else max(now_us, self._credited_us)
+        self._credited_us = now_us
         for entry in self._held.values():
             if entry.state is EntryState.SENT and entry.due_us <= now_us:
                 self._rest(entry, now_us)

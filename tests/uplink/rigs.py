@@ -69,8 +69,9 @@ class Relay:
         for writer in self._writers:
             # a reset, not an orderly end: what a pulled cable or a dead box looks like
             linger = b"\1\0\0\0\0\0\0\0"
-            connection = writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            with contextlib.suppress(OSError):
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -277,10 +278,12 @@ class MqttRig:
         self.relays[client_id].cut()
 
     async def close(self) -> None:
-        await asyncio.gather(*(link.close() for link in self._links))
-        for relay in self.relays.values():
-            await relay.close()
-        self.broker.stop()
+        try:
+            await asyncio.gather(*(link.close() for link in self._links))
+            for relay in self.relays.values():
+                await relay.close()
+        finally:
+            self.broker.stop()
 
 
 def open_rig(name: str, directory: Path) -> Rig:
