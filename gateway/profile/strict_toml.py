@@ -1,8 +1,8 @@
 """TOML to frozen dataclasses, strictly: every fault named by file, key, value and what is allowed.
 
-A dataclass made with ``table`` is a TOML table: an unknown key, a missing key and a value of another
-type are faults, and all faults of a file are told together. Values of unknown keys are never shown:
-a secret is most often found under a key that does not belong there.
+A dataclass made with ``table`` is a TOML table: an unknown key, a missing key and a value of
+another type are faults, and all faults of a file are told together. Values of unknown keys are
+never shown: a secret is most often found under a key that does not belong there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar, dataclass_transform
@@ -32,9 +32,13 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def table(cls: type[T]) -> type[T]:
-    """Make a class a frozen, slotted dataclass that a TOML table is read into."""
+    """Make a class a frozen, slotted dataclass that a TOML table is read into.
+
+    Code may call it like any dataclass; only ``validate`` checks ranges and types. An ``alias``
+    in an annotation is the file's word for a field.
+    """
     cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
     return dataclass(frozen=True, slots=True, kw_only=True)(cls)
 

@@ -8,6 +8,7 @@ profile: two real meters of one standard disagree on every one of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -303,13 +304,13 @@ class FirmwareProfile:
     link: Link = Link()
     associations: Annotated[Table[Name, Association], Field(alias="association", min_length=1)]
     time: Time
-    quirks: Annotated[Table[Quirk, Name], Field(default_factory=dict)]
+    quirks: Table[Quirk, Name] = field(default_factory=dict)
     """Each with the reason why this firmware needs it."""
     objects: Annotated[tuple[Attribute, ...], Field(alias="object")] = ()
     profile_generics: Annotated[tuple[ProfileGeneric, ...], Field(alias="profile_generic")] = ()
     relay: Relay | None = None
     display: Display | None = None
-    events: Annotated[Table[Name, Table[EventCode, Name]], Field(default_factory=dict)]
+    events: Table[Name, Table[EventCode, Name]] = field(default_factory=dict)
     """Event log -> code -> meaning."""
     captures: Annotated[tuple[Capture, ...], Field(alias="capture")] = ()
 

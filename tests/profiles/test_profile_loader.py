@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConfigError, ConfigErrors, UsageError
 from gateway.model import CaptureObject, Obis, ProfileKind
-from gateway.profile import Match, Quirk, load_profile, load_profiles, matches_overlap
+from gateway.profile import (
+    Association,
+    FirmwareProfile,
+    Match,
+    Quirk,
+    Time,
+    load_profile,
+    load_profiles,
+    matches_overlap,
+)
 from gateway.profile.matching import patterns_meet
 
 BASE = """
@@ -229,7 +238,7 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_secret_under_a_key_that_does_not_belong_is_not_repeated(tmp_path: Path) -> None:
     text = BASE + "[link]\nguek = '000102030405060708090A0B0C0D0E0F'\n"
-    text += "[relay]\nassociation = '000102030405060708090A0B0C0D0E0F'\n"
+    text += "[association.x]\nclient = 1\nsecret = '000102030405060708090A0B0C0D0E0F'\n"
     assert "0001020304" not in "\n".join(faults(write(tmp_path, meter=text)))
 
 
@@ -351,3 +360,14 @@ def test_patterns_meet_exactly_when_trying_all_short_texts_finds_one(one: str, o
 def test_an_empty_match_claims_every_meter() -> None:
     assert matches_overlap(Match(), Match(firmware=("1.*",)))
     assert not matches_overlap(Match(meter_type=(6,)), Match(meter_type=(7,)))
+
+
+def test_a_profile_can_be_made_in_code_by_its_field_names() -> None:
+    profile = FirmwareProfile(
+        name="generic",
+        description="what a command line says",
+        associations={"reader": Association(client=32)},
+        time=Time(zone_minutes=330, deviation_sign=1),
+    )
+    assert profile.association("reader").authentication == "none"
+    assert (profile.quirks, profile.objects, profile.link.window) == ({}, (), 1)
