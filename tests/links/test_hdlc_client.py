@@ -140,6 +140,15 @@ def test_a_meter_that_is_never_ready_ends_in_a_limit(control: int) -> None:
         feed(link, frame(TO_CLIENT, control))
 
 
+def test_segments_that_go_forward_are_never_too_many() -> None:
+    link = connected_client(limits=Limits(fruitless_frames=2))
+    link.send_apdu(bytes(2000))
+    for number in range(1, 16):
+        assert feed(link, frame(TO_CLIENT, 0x11 | number % 8 << 5)) == []
+    parts = [frame(TO_CLIENT, 0x10 | n % 8 << 1, ANSWER + b"a", segmented=True) for n in range(9)]
+    assert feed(link, *parts) == []
+
+
 def test_pushes_reach_the_application_in_any_state_and_in_segments() -> None:
     link = client_link()
     push = frame(TO_CLIENT, 0x13, ANSWER + b"\x0f1")
@@ -259,6 +268,16 @@ def test_noise_while_waiting_is_no_event() -> None:
     assert link.discarded_octets == 2 + len(answer) - 2 + len(answer) - 6 - 1
 
 
+def test_a_time_out_ends_the_wait_for_a_frame_that_was_cut_short() -> None:
+    link = connected_client()
+    link.send_apdu(b"?")
+    answer = frame(TO_CLIENT, 0x30, I_FRAME)
+    cut = frame(TO_CLIENT, 0x30, ANSWER + bytes(100))[:-20]
+    assert feed(link, cut) == []
+    assert link.retransmit()
+    assert feed(link, answer) == [ApduReceived(b"a")]
+
+
 FOREIGN = [
     frame(b"\x23\x02\x23", 0x30, I_FRAME),  # for another client
     frame(b"\x21\x02\x25", 0x30, I_FRAME),  # from another meter
@@ -290,7 +309,8 @@ def test_late_answers_of_an_earlier_connection_are_passed_over() -> None:
 def test_the_end_of_the_stream_is_told_once_after_what_came_before_it() -> None:
     link = connected_client()
     link.send_apdu(b"?")
-    link.receive_data(frame(TO_CLIENT, 0x30, I_FRAME) + b"\x7e\xa0")
+    cut = frame(TO_CLIENT, 0x30, ANSWER + bytes(100))[:-20]
+    link.receive_data(cut + frame(TO_CLIENT, 0x30, I_FRAME) + b"\x7e\xa0")
     link.receive_data(b"")
     assert drain(link) == [ApduReceived(b"a"), LinkClosed("end of stream")]
     assert feed(link, UA, b"") == []

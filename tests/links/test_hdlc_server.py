@@ -72,13 +72,15 @@ def test_a_request_in_segments_is_acknowledged_one_by_one() -> None:
 
 def test_a_repeated_request_is_answered_again_but_delivered_once() -> None:
     link = connected_server()
-    assert feed(link, ASK) == [ApduReceived(b"?")]
-    assert feed(link, ASK) == []
-    assert link.data_to_send() == b""  # the application has not answered yet
-    link.send_apdu(b"a")
-    answer = link.data_to_send()
-    assert feed(link, ASK) == []
-    assert link.data_to_send() == answer
+    for number in range(10):
+        ask = frame(TO_SERVER, 0x10 | number % 8 * 0x22, REQUEST + b"?")
+        assert feed(link, ask) == [ApduReceived(b"?")]
+        assert feed(link, ask) == []
+        assert link.data_to_send() == b""  # the application has not answered yet
+        link.send_apdu(b"a")
+        answer = link.data_to_send()
+        assert feed(link, ask) == []
+        assert link.data_to_send() == answer
 
 
 def test_a_poll_for_a_lost_segment_sends_it_again() -> None:
@@ -103,14 +105,21 @@ def test_a_call_while_connected_begins_afresh() -> None:
     link = connected_server()
     feed(link, ASK)
     link.send_apdu(bytes(200))
+    feed(link, frame(TO_SERVER, 0x32, REQUEST + b"half", segmented=True))
+    feed(link, frame(TO_SERVER, 0x13, REQUEST + b"half", segmented=True))
     link.data_to_send()
     assert feed(link, SNRM) == [LinkOpened()]
     assert link.data_to_send() == frame(TO_CLIENT, 0x73, HdlcParameters().encode())
+    assert feed(link, frame(TO_SERVER, 0x13, REQUEST + b"u")) == [ApduReceived(b"u")]
     assert feed(link, ASK) == [ApduReceived(b"?")]
 
 
 def test_right_after_a_call_nothing_is_repeated() -> None:
     link = connected_server()
+    feed(link, ASK)
+    link.send_apdu(b"a")
+    feed(link, SNRM)
+    link.data_to_send()
     assert feed(link, frame(TO_SERVER, 0x1E, REQUEST + b"late")) == []
     assert link.data_to_send() == b""
 
@@ -124,6 +133,7 @@ def test_a_request_out_of_sequence_is_answered_with_the_number_expected() -> Non
 REJECTS = [
     ("N(R) of nothing", frame(TO_SERVER, 0x70, REQUEST + b"?"), "700008", "invalid receive seq"),
     ("poll from nowhere", frame(TO_SERVER, 0x71), "710008", "invalid receive seq"),
+    ("poll for nothing", frame(TO_SERVER, 0xF1), "f10008", "invalid receive seq"),
     ("unknown control", frame(TO_SERVER, 0x19), "190001", "undefined control"),
 ]
 

@@ -79,6 +79,15 @@ def test_silence_ends_the_wait_for_the_rest_of_a_frame() -> None:
     assert (stream.discarded_frames, stream.discarded_octets) == (1, 39)
 
 
+def test_silence_is_remembered_when_the_next_frame_comes_before_anybody_looks() -> None:
+    stream = FrameStream(Limits())
+    stream.receive(SMALL + LARGE[:40])
+    assert stream.next_frame() is not NEED_DATA
+    stream.note_silence()
+    stream.receive(SMALL)
+    assert [stream.next_frame()] == line.frames_of([SMALL])
+
+
 def test_silence_after_a_flag_keeps_it_for_the_next_frame() -> None:
     stream = FrameStream(Limits())
     stream.receive(SMALL)
