@@ -195,14 +195,13 @@ class Client:
     def _next(self) -> Event:
         silences = 0
         while True:
-            octets = self.connection.data_to_send()
-            pieces = list(self.exchange(octets)) if octets else []
-            for piece in pieces:
-                self.connection.receive_data(piece)
             event = self.connection.next_event()
             if event is not NEED_DATA:
                 return event
-            if pieces:
+            if octets := self.connection.data_to_send():
+                for piece in self.exchange(octets):
+                    self.connection.receive_data(piece)
+                    silences = 0
                 continue
             silences += 1
             if silences > self.patience or not self.connection.handle_timeout():
