@@ -1,0 +1,123 @@
+"""Values with their names in the body of a push, whichever of the usual shapes it has.
+
+Meters write lists as structures {logical name, value, {scaler, unit}}, as flat rows of logical name
+and value, with or without scalers, or as bare values whose place is their meaning. All of them are
+read by one walk: a logical name takes the value behind it, and a {scaler, unit} behind that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from gateway.dlms.axdr import Data, Tag, float_to_decimal
+from gateway.dlms.cosem_time import DEVIATION_NOT_SPECIFIED, CosemDateTime, TimeRules, resolve
+from gateway.dlms.units import unit_name
+from gateway.model import Obis
+
+_NAME_OCTETS: Final = 6
+_TIME_OCTETS: Final = 12
+
+
+class Body:
+    """What a body holds: ``named`` by logical name, ``unnamed`` in order of appearance."""
+
+    def __init__(self, data: Data) -> None:
+        self.named: dict[str, dict[str, object]] = {}
+        self.unnamed: list[object] = []
+        self.positions: list[object] = []
+        self.elements = 1
+        self._walk([data])
+        if data.tag in (Tag.ARRAY, Tag.STRUCTURE) and isinstance(data.value, tuple):
+            self.elements = len(data.value)
+            self.positions = [value_of(element) for element in data.value]
+
+    def _walk(self, elements: Sequence[Data]) -> None:
+        index = 0
+        while index < len(elements):
+            element = elements[index]
+            if is_name(element) and index + 1 < len(elements):
+                index += self._take(elements, index)
+            elif isinstance(element.value, tuple) and _scaler_unit(element) is None:
+                self._walk(element.value)
+                index += 1
+            else:
+                if element.tag != Tag.NULL:
+                    self.unnamed.append(value_of(element))
+                index += 1
+
+    def _take(self, elements: Sequence[Data], index: int) -> int:
+        """Note a named value; how many elements it took."""
+        name = Obis(bytes(elements[index].value)).dotted  # type: ignore[arg-type]  # is_name
+        behind = elements[index + 2] if index + 2 < len(elements) else None
+        scaling = _scaler_unit(behind) if behind is not None else None
+        entry: dict[str, object] = {"value": value_of(elements[index + 1], scaling)}
+        if scaling is not None:
+            entry["unit"] = unit_name(scaling[1])
+        self.named[name] = entry
+        return 2 if scaling is None else 3
+
+
+def is_name(element: Data) -> bool:
+    """Whether an element is a logical name: six octets, the last 255."""
+    return (
+        element.tag == Tag.OCTET_STRING
+        and isinstance(element.value, bytes)
+        and len(element.value) == _NAME_OCTETS
+        and element.value[5] == 0xFF
+    )
+
+
+def _scaler_unit(element: Data) -> tuple[int, int] | None:
+    if element.tag != Tag.STRUCTURE or not isinstance(element.value, tuple):
+        return None
+    match [(member.tag, member.value) for member in element.value]:
+        case [(Tag.INTEGER, int(scaler)), (Tag.ENUM, int(unit))]:
+            return scaler, unit
+        case _:
+            return None
+
+
+def value_of(element: Data, scaling: tuple[int, int] | None = None) -> object:
+    """An exact value for people: scaled numbers, ISO times, text where octets are text."""
+    value = element.value
+    if isinstance(value, tuple):
+        return [value_of(member) for member in value]
+    if element.tag in (Tag.FLOAT32, Tag.FLOAT64) and isinstance(value, bytes):
+        number = float_to_decimal(value)
+        return number if scaling is None else number.scaleb(scaling[0])
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if scaling is None else plain_number(Decimal(value).scaleb(scaling[0]))
+    if isinstance(value, bytes):
+        return octets_for_people(value)
+    return value
+
+
+def plain_number(number: Decimal) -> int | Decimal:
+    """A whole number as int, so that no exponent is shown."""
+    return int(number) if number == number.to_integral_value() else number
+
+
+def octets_for_people(octets: bytes) -> str:
+    """A date-time as ISO 8601, printable ASCII as text, everything else in hexadecimal."""
+    if len(octets) == _TIME_OCTETS:
+        shown = time_for_people(octets)
+        if shown:
+            return shown
+    if octets and all(0x20 <= octet < 0x7F for octet in octets):
+        return octets.decode("ascii")
+    return octets.hex().upper()
+
+
+def time_for_people(octets: bytes) -> str:
+    """A date-time as its meter wrote it: with offset where the deviation is stated, else local.
+
+    "" where it is none. The Blue Book's sign of the deviation is assumed, which shows as an
+    offset of -05:30 at meters that send +330.
+    """
+    when = CosemDateTime.from_octets(octets)
+    local = resolve(when, TimeRules(zone_minutes=0)).local
+    if when.deviation_minutes == DEVIATION_NOT_SPECIFIED:
+        return local[:19]
+    return local
