@@ -1,6 +1,6 @@
 """Reads a meter with this product's own client, for comparison; prints one JSON document.
 
-A process of its own, like the peers, with the same options, operations, secrets on standard input
+A process of its own, like the peers, with the same options (and a serial device), operations, secrets on standard input
 and document (``hil_tests/peers/gurux_client.py``). It reads as the service does: one event loop,
 ``TcpTransport``, ``ClientConnection``, the procedures of ``gateway.dlms.reading``.
 """
@@ -14,10 +14,9 @@ import sys
 import time
 from typing import Any
 
-from gateway.dlms.cosem_time import TimeRules
-
 from gateway.dlms.association.client import ClientConnection
 from gateway.dlms.association.settings import Authentication, ClientSettings
+from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import Link, Role
@@ -32,6 +31,8 @@ from gateway.dlms.security import (
 from gateway.dlms.wrapper import WrapperLink
 from gateway.model import Obis, Secret
 from gateway.poller import Timing, session
+from gateway.transport.port import Transport
+from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
 
 AUTHENTICATIONS = {
@@ -46,6 +47,13 @@ POLICIES = {
     "encryption": SecurityPolicy.ENCRYPTED,
     "both": SecurityPolicy.BOTH,
 }
+
+
+def make_transport(options: argparse.Namespace) -> Transport:
+    """The wire the options ask for."""
+    if options.device is not None:
+        return SerialTransport(options.device)
+    return TcpTransport(options.host, options.port)
 
 
 def make_link(options: argparse.Namespace) -> Link:
@@ -114,7 +122,7 @@ async def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> 
     rows = 0
     for _ in range(options.repeat):
         cpu, wall = time.process_time(), time.perf_counter()
-        transport = TcpTransport(options.host, options.port)
+        transport = make_transport(options)
         await transport.connect()
         connection = ClientConnection(make_link(options), make_settings(options, secrets, counters))
         async with session(connection, transport, Timing()) as opened:
@@ -136,7 +144,8 @@ async def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="sessions of this product's client")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--device", help="serial device at 9600 baud, instead of host and port")
     parser.add_argument("--link", choices=["wrapper", "hdlc"], required=True)
     parser.add_argument("--client", type=int, default=16)
     parser.add_argument("--server", type=int, default=1)

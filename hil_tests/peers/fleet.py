@@ -41,12 +41,11 @@ class FleetMeter:
     def address_options(self) -> dict[str, object]:
         """Options of every client that say where the meter is and how it is addressed."""
         parts = urlsplit(self.url)
-        options: dict[str, object] = {
-            "host": parts.hostname,
-            "port": parts.port,
-            "link": self.link,
-            "server": 1,
-        }
+        options: dict[str, object] = {"link": self.link, "server": 1}
+        if parts.scheme == "serial":
+            options["device"] = parts.path
+        else:
+            options |= {"host": parts.hostname, "port": parts.port}
         if self.link == "hdlc":
             options["physical"] = int(parse_qs(parts.query)["server"][0])
             options["address_length"] = self.address_octets
