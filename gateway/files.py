@@ -73,15 +73,18 @@ def read_private(path: Path, *, max_octets: int = 1 << 24) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(str(path), "file", path.name, f"must exist: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as file:
-        state = os.fstat(file.fileno())
+    try:
+        state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
             raise ConfigError(str(path), "file", path.name, "must be a regular file")
         mode = stat.S_IMODE(state.st_mode)
         if mode & 0o077:
             allowed = "group and others may not open it (chmod 600)"
             raise ConfigError(str(path), "mode", f"{mode:04o}", allowed)
-        octets = file.read(max_octets + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            octets = file.read(max_octets + 1)
+    finally:
+        os.close(handle)
     if len(octets) > max_octets:
         raise ConfigError(str(path), "size", f"over {max_octets}", f"at most {max_octets} octets")
     return octets

@@ -173,9 +173,13 @@ _UTC: Final = "strftime('%Y-%m-%d %H:%M:%S', {0}, 'unixepoch')"
 
 
 def _value(obis: str, unit: int, name: str) -> str:
-    """The value of a register column by its logical name, whatever its position."""
+    """The value of a register column by its logical name, whatever its position.
+
+    By json_each: older SQLite calls json_extract unsafe in a schema that is not trusted.
+    """
     return (
-        "(SELECT json_extract(r.values_json, '$[' || c.position || ']') FROM capture_columns c"
+        "(SELECT v.value FROM capture_columns c"
+        " JOIN json_each(r.values_json) v ON v.key = c.position"
         f" WHERE c.capture_list_id = r.capture_list_id AND c.obis = '{obis}'"
         f" AND c.attribute = 2 AND c.unit = {unit}) AS {name}"
     )
