@@ -5,8 +5,8 @@ secrets on standard input, as for the gurux-dlms client. It knows no authenticat
 and ciphers with general-glo-ciphering only.
 
 dlms-cosem 21.3.2 never returns from an HDLC frame whose checksum ends in 0x7E, nor from a UA
-without information field, nor when the peer closes the connection. Each session therefore runs under a watchdog; one that it ends is counted
-in ``hung`` and its CPU time left out.
+without information field, nor when the peer closes the connection. Each session therefore runs
+under a watchdog; one that it ends is counted in ``hung`` and its CPU time left out.
 
 Operations, separated by commas; instants are UTC epoch seconds::
 

@@ -1,14 +1,17 @@
 """The house rules hold, and each of them is able to find its fault."""
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from tests.house.exceptions import EXCEPTIONS
-from tests.house.rules import ROOT, RULES, Finding, Module, modules, words
+from tests.house.rules import ROOMS, ROOT, RULES, Finding, Module, modules, words
 
 MODULES = modules()
 FIGURES_IN_TEXT = {
@@ -207,6 +210,34 @@ def test_the_locks_hold_everything_the_project_asks_for() -> None:
     for lock, requirements in asked.items():
         names = {re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements}
         assert names <= pins(lock).keys(), f"run scripts/lock: {lock}"
+
+
+def imported(rooms: tuple[str, ...]) -> set[str]:
+    """Distributions that the rooms import; the peers' programs live elsewhere."""
+    found: set[str] = set()
+    for module in MODULES:
+        if not module.path.startswith(rooms) or module.path.startswith("hil_tests/peers/"):
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    own = {*ROOMS, "firmware_profiles", *sys.stdlib_module_names}
+    known = packages_distributions()
+    return {known.get(name, [name])[0].lower().replace("_", "-") for name in found - own}
+
+
+def test_every_library_that_is_imported_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    runtime = {re.split(r"[\[<>=!~; ]", asked)[0] for asked in project["dependencies"]}
+    demo = {
+        re.split(r"[\[<>=!~; ]", asked)[0] for asked in project["optional-dependencies"]["demo"]
+    }
+    # Named by their own distribution, asked for as an extra of another.
+    extras = {"psycopg-pool"}
+    assert imported(("gateway", "consumer_app")) <= runtime | extras
+    assert imported(("hil_tests",)) <= runtime | demo | extras
 
 
 def test_no_gpl_library_is_locked_for_the_product() -> None:
