@@ -1,0 +1,35 @@
+"""The site file: what one gateway is, where its meters are, where its readings go."""
+
+from __future__ import annotations
+
+from gateway.config.loader import example, load_site, schema
+from gateway.config.words import (
+    BackendKey,
+    CoverageTarget,
+    Gateway,
+    Meter,
+    MeterFile,
+    Reading,
+    Site,
+    Stores,
+    Tls,
+    Uplink,
+    Wire,
+)
+
+__all__ = [
+    "BackendKey",
+    "CoverageTarget",
+    "Gateway",
+    "Meter",
+    "MeterFile",
+    "Reading",
+    "Site",
+    "Stores",
+    "Tls",
+    "Uplink",
+    "Wire",
+    "example",
+    "load_site",
+    "schema",
+]
