@@ -1,8 +1,9 @@
 """Reads a meter with this product's own client, for comparison; prints one JSON document.
 
-A process of its own, like the peers, with the same options (and a serial device), operations, secrets on standard input
-and document (``hil_tests/peers/gurux_client.py``). It reads as the service does: one event loop,
-``TcpTransport``, ``ClientConnection``, the procedures of ``gateway.dlms.reading``.
+A process of its own, like the peers, with the same options (and a serial device), operations,
+secrets on standard input and document (``hil_tests/peers/gurux_client.py``). It reads as the
+service does: one event loop, a transport, ``ClientConnection``, the procedures of
+``gateway.dlms.reading``.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The house rules as functions: a module's source in, findings out.
 
-A finding is ``(place, message)``; ``place`` is the file, or ``file:function`` where the rule is about
-one, and is what the exception table names.
+A finding is ``(place, message)``; ``place`` is the file, or ``file:function`` where the rule is
+about one, and is what the exception table names.
 """
 
 import ast
