@@ -30,7 +30,8 @@ from consumer_app.web import create_app, openapi_document
 from gateway.errors import ConfigError, GatewayError
 from gateway.model import Secret
 from gateway.uplink import topics
-from gateway.uplink.mqtt import MqttSettings, MqttUplink
+from gateway.uplink.mqtt import MqttUplink
+from gateway.uplink.settings import MqttSettings
 from gateway.uplink.signature import SigningKey
 
 _CONFIG = click.option(
@@ -172,7 +173,7 @@ def openapi() -> None:
 
 def openapi_text() -> str:
     """The API's description as committed; no database is asked."""
-    with Database("host=/nonexistent") as nowhere:
+    with Database("", opened=False) as nowhere:
         services = Services(
             database=nowhere,
             tokens=Tokens(Secret(bytes(16))),

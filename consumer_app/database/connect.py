@@ -48,7 +48,9 @@ class Database:
     before NoAnswer. Making the object never fails: a database may come up later.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, wait_s: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, connections: int = 8, wait_s: float = 5.0, opened: bool = True
+    ) -> None:
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,
             min_size=1,
@@ -60,7 +62,7 @@ class Database:
             kwargs={"options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000"},
             # waits between attempts to reach a database that is away
             reconnect_timeout=30.0,
-            open=True,
+            open=opened,
         )
 
     @contextmanager

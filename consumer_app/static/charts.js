@@ -35,7 +35,6 @@
     if (!rows.length) return;
     const bars = figure.dataset.kind === "bars";
     const box = figure.querySelector(".plot"), readout = figure.querySelector(".readout");
-    const chosen = new URLSearchParams(location.search).get("date");
     const places = [], values = [];
     rows.forEach((row, place) => {
       const value = "value" in row.dataset ? Number(row.dataset.value) : null;
@@ -58,7 +57,7 @@
       ],
       series: [{}, bars
         ? { fill: BAR, stroke: BAR, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8], align: 0,
-            disp: { fill: { unit: 3, values: () => rows.map((row) => (row.dataset.day === chosen ? CHOSEN : BAR)) } } }) }
+            disp: { fill: { unit: 3, values: () => rows.map((row) => (row.classList.contains("shown") ? CHOSEN : BAR)) } } }) }
         : { stroke: BAR, width: 2.25, fill: AREA, points: { show: false } }],
       hooks: {
         drawClear: [shadeGaps(rows)],
