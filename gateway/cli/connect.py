@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import UsageError
 from gateway.keys import MeterKeys, load_keys_file
-from gateway.model import MeterId
+from gateway.model import MeterId, Obis
 from gateway.poller import Timing
 from gateway.profile import (
     Association,
@@ -38,7 +38,7 @@ _SECRETS: Final = {
     Authentication.LLS: KeyName.LLS_PASSWORD,
     Authentication.HLS2: KeyName.HLS_SECRET,
 }
-_NO_COUNTER: Final = "0-0:43.1.0*255"
+_NO_COUNTER: Final = Obis.parse("0-0:43.1.0*255")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +80,12 @@ def generic_profile(options: MeterOptions) -> FirmwareProfile:
         secret=_SECRETS.get(authentication),
         encryption_key=KeyName.GUEK if ciphers else None,
         authentication_key=KeyName.GAK if ciphers else None,
-        counter=_NO_COUNTER if ciphers else None,  # type: ignore[arg-type]  # read by the table
+        counter=_NO_COUNTER if ciphers else None,
     )
     return FirmwareProfile(
         name=GENERIC,
         description="what the command line says",
-        association={GENERIC: association},  # type: ignore[call-arg]  # the alias of the file
+        associations={GENERIC: association},
         time=Time(zone_minutes=330, deviation_sign=1),
     )
 

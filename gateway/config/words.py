@@ -63,6 +63,8 @@ class Gateway:
     id: Annotated[str, text_as(_gateway_id)]
     zone_minutes: Annotated[int, Field(ge=-840, le=840)] = 330
     """The site's local time minus UTC, for views and figures; meters have their profile's."""
+    trust_host_clock: bool = False
+    """Take the host's clock for right although its kernel does not say that it is synchronised."""
 
 
 @table
