@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from gateway.cli.config import config_group
+from gateway.cli.keys import keys_group
 from gateway.cli.read import read_command
+from gateway.cli.run import run_command
 
 
 @click.group()
@@ -13,7 +16,8 @@ def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 
 
-main.add_command(read_command)
+for _command in (run_command, read_command, config_group, keys_group):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from gateway.model import (
     Batch,
     CaptureList,
     Evidence,
+    MeterId,
     ProfileKind,
     Row,
     TimeQuality,
@@ -110,9 +111,10 @@ class ReadingLoop:
     sessions: SessionMaker
     readings: StoreDoor[ReadingsStore]
     clock: Clock
-    cadences: Mapping[str, Cadences]
-    stored: Callable[[Lane], None]
-    association: str = "meter_reader"
+    cadences: Cadences
+    stored: Callable[[Lane, int], None]
+    """Told of each message: its lane and sequence number."""
+    associations: Mapping[MeterId, str]
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
 
@@ -168,7 +170,7 @@ class ReadingLoop:
 
     async def _due(self, access: MeterAccess, state: _MeterState) -> list[_Task]:
         """Daily registers first, then today's blocks and present values, then the backlog."""
-        cadences = self.cadences[access.meter]
+        cadences = self.cadences
         daily = await self._missing(
             access, state, ProfileKind.DAILY_LOAD, cadences.daily_days * DAY_S
         )
@@ -224,9 +226,11 @@ class ReadingLoop:
     # -- one visit ---------------------------------------------------------------------------
 
     async def _visit(self, access: MeterAccess, state: _MeterState, tasks: list[_Task]) -> None:
+        association = self.associations.get(access.meter, "meter_reader")
+
         async def job(transport: Transport) -> None:
             await transport.flush()
-            opened = await self.sessions.prepare(access, self.association, transport)
+            opened = await self.sessions.prepare(access, association, transport)
             try:
                 await opened.open()
                 self.figures.sessions += 1
@@ -235,7 +239,7 @@ class ReadingLoop:
                     await self._read(access, state, opened, task, quality)
             finally:
                 await opened.close()
-                await self.sessions.note(access, self.association, opened)
+                await self.sessions.note(access, association, opened)
 
         await self.poller.submit(job, Priority.ROUTINE)
 
@@ -253,7 +257,7 @@ class ReadingLoop:
             log.warning("meter clock is not valid", meter=access.meter, clock=instant.local)
             return TimeQuality.DRIFTED
         drift_s = instant.utc_s - self._now_s()
-        limit_s = self.cadences[access.meter].drift_limit_s
+        limit_s = self.cadences.drift_limit_s
         if abs(drift_s) > limit_s:
             log.warning("meter clock has drifted", meter=access.meter, drift_s=drift_s)
             return TimeQuality.DRIFTED
@@ -314,8 +318,8 @@ class ReadingLoop:
             self.figures.conflicts += added.conflicts
             if added.conflicts:
                 log.error("rows differ at the same time", meter=access.meter, rows=added.conflicts)
-            if added.sequences:
-                self.stored(lane)
+            for sequence in added.sequences:
+                self.stored(lane, sequence)
 
     async def _capture_list(
         self,
@@ -334,7 +338,7 @@ class ReadingLoop:
         verified_s = state.verified_s.get(kind)
         fresh = (
             verified_s is not None
-            and self._now_s() - verified_s < self.cadences[access.meter].verify_capture_list_s
+            and self._now_s() - verified_s < self.cadences.verify_capture_list_s
         )
         if known is not None and fresh and not kind.is_register_row:
             return known

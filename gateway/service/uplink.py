@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreError
 from gateway.model import MeterId
 from gateway.service.clock import Clock
 from gateway.store.counters import CounterStore
@@ -32,6 +32,7 @@ from gateway.uplink.topics import Kind
 log = structlog.get_logger()
 
 _HEALTH_PERIOD_S = 60
+_STORE_PAUSE_S = 5
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class UplinkLoop:
         self._pump: OutboxPump[OutboxEntry] = OutboxPump(self.settings, self.jitter)
 
     def stored(self, lane: Lane) -> None:
-        """A reading loop stored a message."""
+        """A message was stored in ``lane``."""
         self._pump.stored(lane)
         self._wake.set()
 
@@ -124,9 +125,12 @@ class UplinkLoop:
                 entries = await self.readings.run(
                     lambda store, wanted: store.outbox.pending(*wanted), fetch
                 )
-            except GatewayError:
+            except StoreError as error:
+                # A full disk, most likely: what is stored stays, and is asked for again.
                 self._pump.fetch_failed(fetch)
-                raise
+                log.error("outbox not read", error=str(error))
+                await asyncio.sleep(_STORE_PAUSE_S)
+                return
             self._pump.fetched(fetch, [Pending(entry.sequence, entry) for entry in entries])
 
     async def _publish(self, pending: Pending[OutboxEntry]) -> None:
