@@ -1,4 +1,4 @@
-"""Every profile that is shipped proves itself: strict, unambiguous, its octets decode as it says."""
+"""Every shipped profile proves itself: strict, unambiguous, its octets decode as it says."""
 
 from decimal import Decimal
 
