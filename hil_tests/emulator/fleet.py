@@ -136,7 +136,7 @@ class Fleet:
                 wire = self._tcp[entry.serial] = TcpWire(make_station, spoiler, entry.port)
                 await wire.start()
                 url = f"{entry.wire}://{LOOPBACK}:{wire.port}"
-                if entry.wire is WireKind.HDLC_TCP:
+                if entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1:
                     url += f"?server={entry.address}"
             self.meters[entry.serial] = Running(entry, meter, url, keys_file)
         for bus in self.scenario.buses:

@@ -61,7 +61,7 @@ class BusScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterScenario:
-    """One meter; ``address`` is its physical (lower) HDLC address.
+    """One meter; ``address`` is its physical (lower) HDLC address, unless that has one octet.
 
     ``port`` 0 takes a free one. ``turnaround_ms`` passes between the last octet heard and the
     first sent. ``information_octets`` is the largest HDLC information field, ``pdu_octets`` the
@@ -249,7 +249,9 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
     if (wire is WireKind.BUS) != bool(bus) or (bus and bus not in names):
         allowed = f"one of {names} where wire = 'bus', and nowhere else"
         raise table.fail("bus", bus, allowed)
-    octets = table.one_of("address_octets", (2, 4), 2)
+    # One octet has no room for a physical address: nobody else may be on that wire.
+    lengths = (2, 4) if wire is WireKind.BUS else (1, 2, 4)
+    octets = table.one_of("address_octets", lengths, 2)
     meter = MeterScenario(
         serial=table.word("serial", _SERIAL_OCTETS),
         model=table.choice("model", Model),
@@ -276,7 +278,7 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
 
 def _addresses(octets: int) -> range:
     """Physical addresses: 0 to 15 are reserved by the HDLC profile, the last is broadcast."""
-    return range(16, 0x7F if octets == 2 else 0x3FFF)
+    return range(16, 0x3FFF if octets == 4 else 0x7F)
 
 
 def _faults(table: _Table) -> Faults:

@@ -45,17 +45,26 @@ def mechanisms(scenario: MeterScenario) -> dict[str, Authentication]:
     }
 
 
+def hdlc_address(upper: int, lower: int, length: int) -> HdlcAddress:
+    """An address of 1, 2 or 4 octets; the physical device has no place in the first."""
+    return HdlcAddress(upper, None if length == 1 else lower, length)
+
+
 def make_link(scenario: MeterScenario) -> Link:
     """The meter's end of its wire, for any client."""
     faults = scenario.faults
     if scenario.wire is WireKind.WRAPPER:
         wport = LOGICAL_DEVICE if faults.answers_at is None else faults.answers_at
         return WrapperLink(Role.SERVER, client_wport=None, server_wport=wport)
-    lower = scenario.address if faults.answers_at is None else faults.answers_at
+    upper, lower = LOGICAL_DEVICE, scenario.address
+    if faults.answers_at is not None and scenario.address_octets == 1:
+        upper = faults.answers_at
+    elif faults.answers_at is not None:
+        lower = faults.answers_at
     return HdlcLink(
         Role.SERVER,
         client=None,
-        server=HdlcAddress(LOGICAL_DEVICE, lower, scenario.address_octets),
+        server=hdlc_address(upper, lower, scenario.address_octets),
         parameters=HdlcParameters(scenario.information_octets, scenario.information_octets),
     )
 

@@ -28,7 +28,7 @@ from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys
 from hil_tests.emulator.meter import Meter, MeterSettings
 from hil_tests.emulator.scenario import MeterScenario, WireKind, parse_scenario
-from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
+from hil_tests.emulator.station import POLICIES, Spoiler, Station, hdlc_address, mechanisms
 from hil_tests.emulator.system import BY_NAME
 from hil_tests.emulator.truth import Truth
 
@@ -146,7 +146,7 @@ class Rig:
         return HdlcLink(
             Role.CLIENT,
             client=HdlcAddress(client_sap),
-            server=HdlcAddress(1, entry.address, entry.address_octets),
+            server=hdlc_address(1, entry.address, entry.address_octets),
             parameters=HdlcParameters(512, 512),
         )
 

@@ -100,6 +100,14 @@ def test_texture_has_the_shape_of_a_household():
     assert 6_900 <= sum(totals) // len(totals) <= 7_600
 
 
+def test_a_roof_feeds_in_at_unity_power_factor_and_only_by_day():
+    home = household(exports=True, phases=3)
+    for at in range(INSTALLED_S, INSTALLED_S + 2 * DAY_S, QUARTER_S):
+        energy, phases = home.quarter_at(at)
+        assert energy.export_vah == energy.export_wh == sum(p.export_wh for p in phases)
+        assert bool(energy.export_wh) == (9 * 3600 <= (at - INSTALLED_S) % DAY_S < 16 * 3600)
+
+
 def test_three_phases_draw_about_three_times_as_much():
     single, triple = household(), household(phases=3)
     days = 30 * DAY_S

@@ -40,6 +40,14 @@ def test_any_fraction_becomes_the_nearest_float32(value):
             assert abs(Fraction(found) - value) <= abs(Fraction(near) - value)
 
 
+@pytest.mark.parametrize(
+    ("value", "nearest"),
+    [(2**24 + 1, 2**24), (2**24 + 3, 2**24 + 4), (Fraction(1, 2**150), 0), (2**25 - 1, 2**25)],
+)
+def test_a_tie_goes_to_the_even_mantissa(value, nearest):
+    assert float32_octets(Fraction(value)) == struct.pack(">f", nearest)
+
+
 @given(number=finite)
 def test_the_shortest_decimal_comes_back_and_no_shorter_one_does(number):
     octets = struct.pack(">f", number)

@@ -15,6 +15,7 @@ from gateway.dlms.selective_access import EntryDescriptor
 from gateway.dlms.values import to_rows
 from gateway.errors import NoAnswer, PeerRefused, SecurityError
 from gateway.model import CaptureObject, Obis, Row, TimeQuality
+from hil_tests.emulator.station import Station
 from tests.emulator.rig import NOW_S, RULES, Client, Rig, meter_scenario
 
 BLOCK = Obis.parse("1-0:99.1.0*255")
@@ -113,9 +114,11 @@ def test_the_public_association_reads_the_clock_and_the_counters(wire):
     public.close()
 
 
-def test_a_counter_that_was_used_before_is_refused():
-    rig = Rig(meter_scenario())
-    for counters, accepted in ((count(100), True), (count(100), False), (count(200), True)):
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_counter_that_was_used_before_is_refused_on_a_new_connection_too(wire):
+    rig = Rig(meter_scenario(wire=wire))
+    for counters, accepted in ((count(100), True), (count(90), False), (count(200), True)):
+        rig.station = Station(rig.scenario, rig.keys, rig.meter)
         client = rig.client("meter_reader", counters=counters)
         if accepted:
             client.open()
@@ -150,6 +153,14 @@ def test_entries_select_the_newest_rows(wire):
     client.close()
 
 
+@pytest.mark.parametrize(("octets", "address"), [(1, 17), (2, 16), (2, 126), (4, 300), (4, 16_382)])
+def test_meters_answer_at_addresses_of_one_two_and_four_octets(octets, address):
+    text = f"address_octets = {octets}\naddress = {address}"
+    client = Rig(meter_scenario(text, wire="hdlc+tcp")).client("meter_reader")
+    client.open()
+    client.close()
+
+
 # Faults
 
 
@@ -166,6 +177,12 @@ def test_a_refused_association_names_its_reason(wire):
     rig = Rig(meter_scenario("faults.refuse_with = 13", wire=wire))
     with pytest.raises(PeerRefused, match="authentication-failure"):
         rig.client("meter_reader").open()
+
+
+def test_a_wrong_address_of_one_octet_looks_like_silence():
+    rig = Rig(meter_scenario("address_octets = 1\nfaults.answers_at = 99", wire="hdlc+tcp"))
+    with pytest.raises(NoAnswer):
+        rig.client("public").open()
 
 
 def test_a_client_that_the_meter_does_not_know_gets_no_answer():
