@@ -17,6 +17,8 @@ FUNCTION_LINES = 70
 MODULE_LINES = 400
 LINE_WIDTH = 100
 
+PRAGMA = re.compile(r"  # (?:noqa|type: ignore)\b.*$", re.M)
+
 #: Where a number may be energy or money.
 EXACT_ROOMS = (
     "gateway/model.py",
@@ -93,8 +95,8 @@ def module_length(module: Module) -> Iterator[Finding]:
 
 
 def line_width(module: Module) -> Iterator[Finding]:
-    """Lines wider than 100 characters; there is no excuse for one."""
-    for number, line in enumerate(module.text.splitlines(), 1):
+    """Lines wider than 100 characters, a word to a checker at their end not counted."""
+    for number, line in enumerate(PRAGMA.sub("", module.text).splitlines(), 1):
         if len(line) > LINE_WIDTH:
             yield module.path, f"line {number} has {len(line)} characters, at most {LINE_WIDTH}"
 
