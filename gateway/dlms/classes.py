@@ -85,6 +85,7 @@ CURRENT_ASSOCIATION: Final = Obis.parse("0-0:40.0.0*255")
 CLOCK: Final = Obis.parse("0-0:1.0.0*255")
 CLOCK_TIME: Final = CaptureObject(ClassId.CLOCK, CLOCK, ClockAttribute.TIME)
 BILLING_DATE: Final = Obis.parse("0-0:0.1.2*255")
+SERIAL_NUMBER: Final = Obis.parse("0-0:96.1.0*255")
 DISCONNECT_CONTROL: Final = Obis.parse("0-0:96.3.10*255")
 
 

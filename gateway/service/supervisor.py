@@ -22,9 +22,10 @@ from gateway.poller import Poller, Timing
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.housekeeping import Housekeeping
-from gateway.service.reading import Cadences, ReadingLoop
+from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.uplink import UplinkLoop
+from gateway.service.visit import Cadences
 from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.retention import Budget
