@@ -32,6 +32,9 @@ DAY_S = 86_400
 MIDNIGHT_S = 1_789_583_400
 """2026-09-17 00:00 at Asia/Kolkata, which is 18:30 UTC of the day before."""
 
+NOW_S = MIDNIGHT_S + 19 * 3600 + 42 * 60
+ACCESS_CODE = "a code of the office"
+
 
 def column(
     text: str, class_id: int = 3, scaler: int | None = 0, unit: int | None = 30, attribute: int = 2
