@@ -182,8 +182,8 @@ def test_every_sentence_has_its_hindi_and_no_hindi_is_left_over() -> None:
         )
         if isinstance(message, str)
     }
-    source = (ROOT / "translations/hi/LC_MESSAGES/messages.po").read_bytes()
-    catalogue = read_po(BytesIO(source), locale="hi")
+    stored = (ROOT / "translations/hi/LC_MESSAGES/messages.po").read_bytes()
+    catalogue = read_po(BytesIO(stored), locale="hi")
     translated = {str(entry.id): str(entry.string) for entry in catalogue if entry.id}
     assert found == translated.keys()
     assert all(translated.values())
