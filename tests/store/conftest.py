@@ -128,6 +128,7 @@ def start_worker() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     def start(job: str, directory: Path, *arguments: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests/store/workers.py"), job, str(directory), *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,

@@ -60,7 +60,7 @@ def test_a_write_that_the_system_refuses_leaves_no_half_of_a_batch(site, start_w
     }
 
 
-@pytest.mark.parametrize("part", ["header", "page", "noise"])
+@pytest.mark.parametrize("part", ["header", "pages", "leaf", "noise"])
 def test_a_damaged_file_is_put_aside_and_said_so(site, batch, body, part):
     store = site.readings()
     for time_s in range(200):
@@ -70,8 +70,11 @@ def test_a_damaged_file_is_put_aside_and_said_so(site, batch, body, part):
     content = bytearray(site.readings_path.read_bytes())
     if part == "header":
         content[:16] = bytes(16)
-    elif part == "page":
+    elif part == "pages":
         content[5 * 4096 : -4096] = os.urandom(len(content) - 6 * 4096)
+    elif part == "leaf":
+        # rows that opening itself never looks at
+        content[-2000:] = os.urandom(2000)
     else:
         content = bytearray(os.urandom(9000))
     site.readings_path.write_bytes(content)

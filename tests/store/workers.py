@@ -47,6 +47,12 @@ def reserve(site: Site, count: str, size: str) -> None:
         print(store.client_title(KEY.client_sap).hex(), block.reserve(), flush=True)
 
 
+def compete(site: Site, count: str) -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    reserve(site, count, "1")
+
+
 def fill_until_refused(site: Site, spare_octets: str) -> None:
     store = site.readings()
     store.add_batch(make_batch((1, 1)), encode, Lane.LIVE)
@@ -84,6 +90,7 @@ JOBS = {
     "add": add_for_ever,
     "send": send_and_commit_for_ever,
     "reserve": reserve,
+    "compete": compete,
     "fill": fill_until_refused,
 }
 
