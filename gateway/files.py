@@ -1,4 +1,4 @@
-"""Small files that must be whole or absent: replaced in one step, private where they hold secrets."""
+"""Small files that must be whole or absent, and private where they hold secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, what was given out is never given again."""
+"""kill -9: what was acknowledged is there, what was given out is never given again."""
 
 import random
 import signal
