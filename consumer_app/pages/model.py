@@ -1,4 +1,4 @@
-"""What the page of a connection shows, put together before a template sees it. Pure but for reads."""
+"""What the page of a connection shows, put together before a template sees it."""
 
 from __future__ import annotations
 
