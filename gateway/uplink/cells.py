@@ -33,7 +33,9 @@ _TOO_LARGE = 10**MAX_DIGITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _TIME = re.compile(
-    r"(?P<local>.*?)(?:\[_utc=(?P<utc>-?\d{1,12}|none)\])?(?:\[_quality=(?P<quality>[a-z]{1,20})\])?",
+    r"(?P<local>.*?)"
+    r"(?:\[_utc=(?P<utc>-?\d{1,12}|none)\])?"
+    r"(?:\[_quality=(?P<quality>[a-z]{1,20})\])?",
     re.ASCII | re.DOTALL,
 )
 _INTEGER = re.compile(rf"-?\d{{1,{MAX_DIGITS}}}E-?\d{{1,4}}", re.ASCII)

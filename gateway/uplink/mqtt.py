@@ -171,7 +171,7 @@ class MqttUplink:
         longest_s = self._settings.backoff_max_s
         if retryable:
             longest_s = min(longest_s, self._settings.backoff_first_s * 2 ** min(failures, 20))
-        return longest_s * (0.5 + self._jitter() / 2)
+        return longest_s * (1 + self._jitter()) / 2
 
     def _take(self, session: _Session, message: MQTTMessage) -> None:
         """In paho's thread: keep the message if there is room, else count it as dropped."""

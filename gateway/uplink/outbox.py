@@ -106,7 +106,7 @@ class Pending(NamedTuple, Generic[T]):
 
 
 class Fetch(NamedTuple):
-    """Read up to ``limit`` messages of ``lane`` with a sequence above ``after_sequence``, rising."""
+    """Read up to ``limit`` messages of ``lane`` above ``after_sequence``, rising."""
 
     lane: Lane
     after_sequence: int
@@ -176,7 +176,12 @@ class OutboxPump(Generic[T]):
         return tuple(sorted(s for s, entry in self._held.items() if entry.attempts >= limit))
 
     def link_up(self, newest_sequence: int) -> None:
-        """The broker is reached; ``newest_sequence`` is the last one the store has given out."""
+        """The broker is reached; ``newest_sequence`` is the last one the store has given out.
+
+        Said again while up, it means another connection: the end of the one before was missed.
+        """
+        if self._up:
+            self.link_down()
         self._up = True
         self._cursors[_Source.FRESH] = _Cursor(after=newest_sequence)
         self._cursors[_Source.AGED].more = True
@@ -211,7 +216,10 @@ class OutboxPump(Generic[T]):
         return None
 
     def fetched(self, fetch: Fetch, entries: Sequence[Pending[T]]) -> None:
-        """The answer to ``fetch``: at most its limit, rising, nothing at or below its start."""
+        """The answer to ``fetch``: at most its limit, rising, nothing at or below its start.
+
+        Fewer than the limit is no end (a store also bounds octets): only an empty answer is.
+        """
         source = self._close_fetch(fetch)
         sequences = [entry.sequence for entry in entries]
         if len(entries) > fetch.limit or sequences != sorted(set(sequences)):
@@ -227,7 +235,6 @@ class OutboxPump(Generic[T]):
         cursor = self._cursors[source]
         if sequences:
             cursor.after = max(cursor.after, sequences[-1])
-        if len(entries) == fetch.limit:
             cursor.more = True
 
     def fetch_failed(self, fetch: Fetch) -> None:

@@ -231,6 +231,16 @@ def test_a_message_in_memory_that_is_fetched_again_is_not_sent_twice() -> None:
     assert [pending.sequence, *publish_all(pump, store, 0)] == [1, 2]
 
 
+def test_a_second_connection_without_a_word_of_the_firsts_end_sends_again_too() -> None:
+    pump, store = new_pump(), Store()
+    pump.link_up(0)
+    store.add(Lane.LIVE, 2)
+    pump.stored(Lane.LIVE)
+    assert publish_all(pump, store, 0) == [1, 2]
+    pump.link_up(store.newest)
+    assert publish_all(pump, store, 0) == [1, 2]
+
+
 def test_messages_that_are_never_answered_do_not_stop_the_others() -> None:
     pump, store = new_pump(window=4, held=16, answer_timeout_s=10), Store()
     pump.link_up(0)
@@ -271,6 +281,21 @@ def test_a_message_stored_while_a_fetch_is_open_is_fetched_next() -> None:
     pump.stored(Lane.LIVE)
     pump.fetched(fetch, read_before)
     assert publish_all(pump, store, 0) == [1]
+
+
+def test_a_store_that_gives_less_than_asked_for_is_asked_until_it_gives_nothing() -> None:
+    pump, store = new_pump(), Store()
+    pump.link_up(0)
+    store.add(Lane.LIVE, 3)
+    pump.stored(Lane.LIVE)
+    answers = []
+    while (fetch := pump.next_fetch()) is not None:
+        some = store.pending(fetch)[:1]
+        answers.append((fetch.lane, fetch.after_sequence, len(some)))
+        pump.fetched(fetch, some)
+    # fresh ones first; then aged ones, where the same three are in memory already
+    assert answers[:4] == [(Lane.LIVE, after, after < 3) for after in range(4)]
+    assert publish_all(pump, store, 0) == [1, 2, 3]
 
 
 def test_a_failed_fetch_is_asked_again() -> None:
@@ -345,8 +370,6 @@ class PumpMachine(RuleBasedStateMachine):
 
     @rule()
     def come_up(self) -> None:
-        if self.up:
-            self.pump.link_down()
         self.up = True
         self.pump.link_up(self.store.newest)
 
