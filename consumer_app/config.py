@@ -1,4 +1,38 @@
-"""The backend's configuration: one TOML file, with what a container sets in its environment."""
+"""The backend's configuration: one TOML file, with what a container sets in its environment.
+
+```toml
+[site]
+zone = "Asia/Kolkata"                     # where days begin and end
+utility = "Kanpur Electricity"            # the name at the top of the page
+
+[database]
+url = "dbname=meters"                     # libpq; SMG_DATABASE_URL stands over it
+
+[web]                                     # consumer-app serve
+host = "127.0.0.1"
+port = 8080
+secure_cookie = true                      # false only where there is no TLS in front
+session_secret_file = "session-secret"    # mode 0600, 16 octets or more
+
+[mqtt]                                    # consumer-app ingest
+host = "broker.example"
+port = 8883
+client_id = "consumer-app-ingest"
+tls = true                                # false only to a loopback address
+ca_file = "ca.pem"
+certificate_file = "ingest.pem"
+key_file = "ingest.key"
+username = "ingest"
+password_file = "ingest-password"         # mode 0600
+
+[downlink]                                # who signs what goes down
+issuer = "backend"
+key_id = "backend-1"
+signing_key_file = "signing-key"          # mode 0600, an Ed25519 seed as 64 hex digits
+```
+
+Paths are relative to the file.
+"""
 
 from __future__ import annotations
 
