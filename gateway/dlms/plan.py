@@ -51,6 +51,10 @@ class Cadence:
         local = now_s - self.settle_s + self.zone_s
         return local - local % self.period_s - self.zone_s
 
+    def next_at(self, now_s: int) -> int:
+        """When the next row can be read, seen from ``now_s``."""
+        return self.last_at(now_s) + self.period_s + self.settle_s
+
     def times(self, from_s: int, to_s: int) -> range:
         """All capture times in ``from_s`` .. ``to_s`` inclusive."""
         first = from_s + -(from_s + self.zone_s) % self.period_s

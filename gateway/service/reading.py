@@ -36,6 +36,8 @@ _BACKOFF_MAX_S: Final = 300
 """A dead meter is tried again every 5 minutes, so it costs the others almost nothing."""
 _BACKOFF_HOPELESS_S: Final = 3600
 """Wrong key, refused association: waiting does not mend it, a person does."""
+_LOOK_AGAIN_S: Final = 60
+"""A row that is due and not there yet is looked for again after this."""
 _ASKED_AGAIN_S: Final = DAY_S
 """A meter that did not have a row is asked for it again a day later."""
 
@@ -77,6 +79,7 @@ class ReadingLoop:
                 if tasks:
                     await self._visit(access, state, tasks)
                 state.failures = 0
+                state.not_before_s = await self._next_look_s(access, state)
             except StoreError as error:
                 # Our own disk, not the meter: nothing was acknowledged, it is read again.
                 self.figures.failures += 1
@@ -126,6 +129,19 @@ class ReadingLoop:
         ):
             tasks.append(Task(ProfileKind.INSTANTANEOUS))
         return tasks + [Task(ProfileKind.BLOCK_LOAD, span) for span in blocks[1:]]
+
+    async def _next_look_s(self, access: MeterAccess, state: MeterState) -> int:
+        """When the next row can be there; soon again where a young one is still missing."""
+        now_s = self._now_s()
+        if await self._due(access, state):
+            return now_s + _LOOK_AGAIN_S
+        due_s = [state.last_read_s.get(ProfileKind.INSTANTANEOUS, now_s)]
+        due_s[0] += self.cadences.instantaneous_s
+        for kind in (ProfileKind.DAILY_LOAD, ProfileKind.BLOCK_LOAD):
+            if _has(access.profile, kind):
+                generic = access.profile.profile_generic(kind)
+                due_s.append(cadence_of(access.profile, generic, state).next_at(now_s))
+        return max(now_s + 1, min(due_s))
 
     async def _snapshot_due(
         self, access: MeterAccess, state: MeterState, kind: ProfileKind, period_s: int

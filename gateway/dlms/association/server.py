@@ -163,6 +163,8 @@ class ServerConnection:
             self._state.move(Step.RELEASED)
         try:
             aare = self._handshake.take_aarq(aarq)
+        except SecurityError as error:
+            return self._except(_security_refusal(error))
         except GatewayError:
             # Green Book: an AARQ that cannot be understood is answered, not ignored.
             self._link.send_apdu(ConfirmedServiceError(1, 6, 0).encode())

@@ -1,0 +1,275 @@
+"""The whole gateway service in a simulated world: meters, wires, stores, broker and backend.
+
+Nothing here waits: the loop's clock jumps. Meters are the emulator's, stores are real files behind
+inline doors, the broker is in memory, and the backend commits what it took, as the real one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.config import Gateway, Meter, Reading, Site, Stores, Uplink, Wire
+from gateway.config.words import BackendKey
+from gateway.errors import GatewayError, LinkLost, NoAnswer
+from gateway.keys import Keystore, MeterKeys, create_kek
+from gateway.model import MeterId, ProfileKind
+from gateway.profile import load_profile
+from gateway.service.clock import LoopClock
+from gateway.service.simulation import run_simulated
+from gateway.service.supervisor import Parts, Service
+from gateway.store.counters import CounterStore
+from gateway.store.readings import ReadingsStore
+from gateway.store.thread import InlineStore
+from gateway.store.witness import Witness
+from gateway.uplink import topics
+from gateway.uplink.command import Commit, ranges_of, sign_command
+from gateway.uplink.loopback import LoopbackBroker
+from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
+from gateway.uplink.port import PresenceMaker
+from gateway.uplink.signature import SigningKey
+from gateway.uplink.topics import Kind
+from gateway.url import TransportUrl, parse_url
+from hil_tests.emulator.household import DAY_S
+from tests.emulator.rig import INSTALLED_S, SERVER_TITLE, Rig, meter_scenario
+
+GATEWAY = "gw-test"
+START_S = INSTALLED_S + 45 * DAY_S + 50_000
+__all__ = ["GATEWAY", "START_S", "Backend", "StationTransport", "World", "run_simulated"]
+
+
+class StationTransport:
+    """A transport with emulated meters on its other end; silence takes simulated time."""
+
+    def __init__(self, rigs: list[Rig], now_s: Callable[[], int], lost: Callable[[], bool]) -> None:
+        self._rigs = rigs
+        self._now_s = now_s
+        self._lost = lost
+        self._answers: list[bytes] = []
+
+    async def connect(self) -> None:
+        if self._lost():
+            raise LinkLost("the wire is not there")
+
+    async def receive(self, timeout_s: float) -> bytes:
+        if self._lost():
+            raise LinkLost("the wire went away")
+        await asyncio.sleep(0.02)
+        if not self._answers:
+            await asyncio.sleep(timeout_s)
+            raise NoAnswer(f"nothing for {timeout_s:g} s")
+        return self._answers.pop(0)
+
+    async def send(self, data: bytes) -> None:
+        if self._lost():
+            raise LinkLost("the wire went away")
+        for rig in self._rigs:
+            rig.now_s = self._now_s()
+            self._answers += rig.exchange(data)
+
+    async def flush(self) -> int:
+        dropped, self._answers = sum(map(len, self._answers)), []
+        return dropped
+
+    async def close(self) -> None:
+        self._answers = []
+
+
+@dataclass
+class Backend:
+    """Takes readings and commits them, signed; can be away, and can refuse."""
+
+    broker: LoopbackBroker
+    key: SigningKey
+    away: bool = False
+    refuse: Callable[[ReadingsMessage], str | None] = lambda _: None
+    messages: dict[tuple[str, int], ReadingsMessage] = field(default_factory=dict)
+    times_taken: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        link = self.broker.uplink("backend", subscriptions=topics.from_all_gateways())
+        await link.connect()
+        async for received in link.messages():
+            topic = topics.parse(received.topic)
+            if self.away or topic.kind not in (Kind.READINGS, Kind.RESULT):
+                continue
+            header = decode_header(received.payload)
+            where = (header.epoch, header.sequence)
+            refused: str | None = None
+            if topic.kind is Kind.READINGS:
+                message = decode_readings(received.payload, topic)
+                refused = self.refuse(message)
+                if refused is None:
+                    self.messages[where] = message
+            self.times_taken[where] = self.times_taken.get(where, 0) + 1
+            commit = Commit(
+                issuer="backend",
+                gateway=GATEWAY,
+                issued_at_s=0,
+                stream=header.stream,
+                epoch=header.epoch,
+                committed=() if refused else ranges_of([header.sequence]),
+                refused=((header.sequence, refused),) if refused else (),
+            )
+            with suppress(GatewayError):
+                await link.publish(
+                    topics.plain(GATEWAY, Kind.COMMIT), sign_command(commit, self.key)
+                )
+
+    def rows(self, profile: str, meter: str = "EM1") -> list[tuple[int, str]]:
+        """(capture time, digest) of every row taken, in the order of their messages."""
+        return [
+            (row.captured_at_s, digest.hex())
+            for _, message in sorted(self.messages.items())
+            if message.batch.profile.value == profile and message.batch.meter == meter
+            for row, digest in zip(message.batch.rows, message.digests, strict=True)
+        ]
+
+
+@dataclass
+class World:
+    """One gateway with one wire, in a directory; run it, look at it, change it, run it again."""
+
+    directory: Path
+    faults: str = ""
+    wire: str = "tcp"
+    reading: Reading = field(default_factory=lambda: Reading(daily_days=3, block_days=1))
+    now_s: int = START_S
+    synchronised: bool = True
+    keys_changed: Callable[[MeterKeys], MeterKeys] = lambda keys: keys
+    serial: str = "EM1"
+    server: int | None = None
+    max_octets: int | None = None
+
+    def __post_init__(self) -> None:
+        self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
+        self.broker = LoopbackBroker()
+        self.key = SigningKey.generate("backend-1")
+        self.backend = Backend(self.broker, self.key)
+        self.wire_lost = False
+        self.randomness = random.Random(1)
+        self.logs: list[str] = []
+
+    # -- parts ---------------------------------------------------------------------------
+
+    def site(self) -> Site:
+        url = "tcp://127.0.0.1:4059" if self.wire == "tcp" else "hdlc+tcp://127.0.0.1:4001"
+        server = self.server if self.server is not None else (None if self.wire == "tcp" else 17)
+        meter = Meter(
+            serial=MeterId(self.serial), profile="is15959_part2_single_phase", server=server
+        )
+        here = self.directory
+        return Site(
+            gateway=Gateway(id=GATEWAY),
+            stores=Stores(
+                readings=here / "readings.db",
+                counters=here / "counters.db",
+                witness=here / "witness.json",
+                keystore=here / "keystore.json",
+                kek_file=here / "kek",
+            ),
+            uplink=Uplink(
+                host="127.0.0.1",
+                backend_keys=(BackendKey(id="backend-1", public_key=self.key.public_octets),),
+            ),
+            reading=self.reading,
+            wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
+        )
+
+    def parts(self, clock: LoopClock) -> Parts:
+        site = self.site()
+        stores = site.stores
+        if not stores.kek_file.exists():
+            create_kek(stores.kek_file)
+        keystore = Keystore.open(stores.keystore, stores.kek_file)
+        mine = self.rig.keys
+        keystore.import_keys(
+            MeterId(self.serial),
+            self.keys_changed(
+                MeterKeys(
+                    lls_password=mine.lls_password,
+                    hls_secret=mine.hls_secret,
+                    guek=mine.guek,
+                    gak=mine.gak,
+                    server_system_title=SERVER_TITLE,
+                )
+            ),
+        )
+        witness = Witness(stores.witness)
+        readings = ReadingsStore.open(
+            stores.readings,
+            gateway_id=GATEWAY,
+            witness=witness,
+            random_bytes=self.randomness.randbytes,
+            now_us=clock.now_us(),
+            max_octets=self.max_octets,
+        )
+        counters = CounterStore.open(
+            stores.counters,
+            gateway_id=GATEWAY,
+            witness=witness,
+            random_bytes=self.randomness.randbytes,
+        )
+        self.store = readings
+        return Parts(
+            readings=InlineStore(readings),
+            counters=InlineStore(counters),
+            keystore=keystore,
+            profiles={"is15959_part2_single_phase": load_profile("is15959_part2_single_phase")},
+            clock=clock,
+            make_uplink=self._uplink,
+            open_transport=self._transport,
+            random_bytes=self.randomness.randbytes,
+            jitter=self.randomness.random,
+        )
+
+    def _uplink(self, presence: PresenceMaker) -> object:
+        return self.broker.uplink(
+            GATEWAY,
+            subscriptions=[topics.plain(GATEWAY, kind) for kind in (Kind.COMMIT, Kind.ACCOUNT)],
+            presence=presence,
+        )
+
+    def _transport(self, url: TransportUrl) -> StationTransport:
+        return StationTransport(
+            [self.rig], lambda: self.clock.now_us() // 1_000_000, lambda: self.wire_lost
+        )
+
+    # -- running -------------------------------------------------------------------------
+
+    def run(self, seconds: float, *events: tuple[float, Callable[[], None]]) -> Service:
+        """Run the service for so many simulated seconds; ``events`` happen at their time."""
+        return run_simulated(self._run(seconds, events))
+
+    async def _run(
+        self, seconds: float, events: tuple[tuple[float, Callable[[], None]], ...]
+    ) -> Service:
+        clock = self.clock = LoopClock(self.now_s * 1_000_000, synchronised=self.synchronised)
+        clock.now_us()
+        parts = self.parts(clock)
+        service = Service(self.site(), parts)
+        backend = asyncio.create_task(self.backend.run())
+        running = asyncio.create_task(service.run())
+        done_s = 0.0
+        for at_s, event in sorted(events, key=lambda pair: pair[0]):
+            await asyncio.sleep(at_s - done_s)
+            done_s = at_s
+            event()
+        await asyncio.sleep(seconds - done_s)
+        for task in (running, backend):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self.now_s = clock.now_us() // 1_000_000
+        self.depth = self.store.outbox.depth()
+        self.stored = {
+            kind: self.store.captured_times(MeterId("EM1"), kind, 0, 1 << 40)
+            for kind in ProfileKind
+        }
+        self.account_of = self.store.registry.connection_of(MeterId("EM1"), self.now_s)
+        await parts.close()
+        return service
