@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.config import config_group
+from gateway.cli.decode import decode_command
 from gateway.cli.keys import keys_group
 from gateway.cli.read import read_command
 from gateway.cli.run import run_command
@@ -16,7 +17,7 @@ def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 
 
-for _command in (run_command, read_command, config_group, keys_group):
+for _command in (run_command, read_command, decode_command, config_group, keys_group):
     main.add_command(_command)
 
 

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.errors import GatewayError
 
@@ -44,8 +45,13 @@ def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     Console().print(table)
+
+
+def printable(text: str) -> str:
+    """Text of a meter as a terminal may show it: control characters written as escapes."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 def say(text: str) -> None:

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Final
 
 from gateway.dlms.axdr import Data, Tag, float_to_decimal
-from gateway.dlms.cosem_time import DEVIATION_NOT_SPECIFIED, CosemDateTime, TimeRules, resolve
+from gateway.dlms.cosem_time import DEVIATION_LIMIT_MINUTES, CosemDateTime, TimeRules, resolve
 from gateway.dlms.units import unit_name
+from gateway.errors import DecodeError
 from gateway.model import Obis
 
 _NAME_OCTETS: Final = 6
@@ -80,23 +81,31 @@ def _scaler_unit(element: Data) -> tuple[int, int] | None:
 
 
 def value_of(element: Data, scaling: tuple[int, int] | None = None) -> object:
-    """An exact value for people: scaled numbers, ISO times, text where octets are text."""
+    """An exact value for people: scaled numbers, ISO times, text where octets are text.
+
+    A float that is no number is None.
+    """
     value = element.value
     if isinstance(value, tuple):
         return [value_of(member) for member in value]
+    scaler = scaling[0] if scaling else 0
     if element.tag in (Tag.FLOAT32, Tag.FLOAT64) and isinstance(value, bytes):
-        number = float_to_decimal(value)
-        return number if scaling is None else number.scaleb(scaling[0])
+        try:
+            return shown_number(float_to_decimal(value).scaleb(scaler))
+        except DecodeError:
+            return None
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if scaling is None else plain_number(Decimal(value).scaleb(scaling[0]))
+        return shown_number(Decimal(value).scaleb(scaler))
     if isinstance(value, bytes):
         return octets_for_people(value)
     return value
 
 
-def plain_number(number: Decimal) -> int | Decimal:
-    """A whole number as int, so that no exponent is shown."""
-    return int(number) if number == number.to_integral_value() else number
+def shown_number(number: Decimal) -> int | Decimal:
+    """An int where there are no decimals, so that no exponent shows; else all digits sent."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)  # a finite number
+    return number if exponent < 0 else int(number)
 
 
 def octets_for_people(octets: bytes) -> str:
@@ -118,6 +127,5 @@ def time_for_people(octets: bytes) -> str:
     """
     when = CosemDateTime.from_octets(octets)
     local = resolve(when, TimeRules(zone_minutes=0)).local
-    if when.deviation_minutes == DEVIATION_NOT_SPECIFIED:
-        return local[:19]
-    return local
+    # Neither "not specified" nor a deviation beyond any zone on earth says an offset.
+    return local if abs(when.deviation_minutes) <= DEVIATION_LIMIT_MINUTES else local[:19]

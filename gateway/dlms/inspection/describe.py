@@ -37,6 +37,8 @@ from gateway.dlms.apdu import (
     UserDiagnostic,
 )
 from gateway.dlms.inspection.bodies import Body, time_for_people, value_of
+from gateway.dlms.inspection.framing import Described
+from gateway.dlms.rows import decode_rows
 from gateway.dlms.selective_access import (
     EntryDescriptor,
     RangeDescriptor,
@@ -45,9 +47,7 @@ from gateway.dlms.selective_access import (
 from gateway.errors import DecodeError
 from gateway.model import DATA_TYPE_NAMES
 
-Described = dict[str, object]
-
-_MECHANISMS: Final = {
+_MECHANISMS: Final[dict[int, str]] = {
     Mechanism.LLS: "LLS",
     Mechanism.HLS: "HLS",
     Mechanism.HLS_MD5: "HLS-MD5",
@@ -61,6 +61,9 @@ _CONFORMANCE_NAMES: Final = {
     "block_transfer_with_set": "block_transfer_with_set_or_write",
 }
 _CIPHERED_CONTEXTS: Final = (3, 4)
+_FIRST_OCTETS: Final = 12
+TAGGED_DATE_TIME: Final = "tagged-date-time"
+"""Name of the quirk that a DataNotification's date-time is a tagged octet-string."""
 
 
 def describe(apdu: Apdu) -> Described:
@@ -93,9 +96,7 @@ def _aarq(apdu: Aarq) -> Described:
         "apdu": "AARQ",
         "ciphered": apdu.application_context in _CIPHERED_CONTEXTS,
         "system_title": apdu.calling_ap_title.hex().upper() if apdu.calling_ap_title else None,
-        "mechanism": _MECHANISMS.get(Mechanism(apdu.mechanism))
-        if apdu.mechanism in range(8)
-        else apdu.mechanism,
+        "mechanism": _MECHANISMS.get(apdu.mechanism, apdu.mechanism or None),
         "mechanism_present": apdu.mechanism != Mechanism.NONE,
         "authentication_value_present": authentication is not None,
         "authentication_value_ascii": _ascii(authentication.reveal()) if authentication else None,
@@ -113,9 +114,7 @@ def _aare(apdu: Aare) -> Described:
         "system_title": (
             apdu.responding_ap_title.hex().upper() if apdu.responding_ap_title else None
         ),
-        "mechanism": _MECHANISMS.get(Mechanism(apdu.mechanism))
-        if apdu.mechanism in range(8)
-        else apdu.mechanism,
+        "mechanism": _MECHANISMS.get(apdu.mechanism, apdu.mechanism or None),
         "authentication_value_ascii": (
             _ascii(apdu.authentication) if apdu.authentication else None
         ),
@@ -189,6 +188,26 @@ def _get_next(apdu: GetRequestNext) -> Described:
     return {"apdu": "GET-request-next", **_invoke(apdu.invoke), "block_number": apdu.number}
 
 
+def describe_data(octets: bytes) -> Described:
+    """A-XDR without an APDU around it: its value, and for a profile buffer its size.
+
+    Raises DecodeError or LimitExceeded.
+    """
+    data = axdr.decode(octets)
+    described: Described = {
+        "apdu": "none",
+        "type": DATA_TYPE_NAMES.get(data.tag, str(data.tag)),
+        "value": value_of(data),
+    }
+    if data.tag == axdr.Tag.ARRAY:
+        try:
+            rows = decode_rows(octets)
+        except DecodeError:
+            return described
+        described |= {"rows": len(rows), "columns": len(rows[0].values) if rows else 0}
+    return described
+
+
 def _payload(data: bytes) -> Described:
     decoded = axdr.decode(data)
     return {
@@ -214,7 +233,11 @@ def _get_block(apdu: GetResponseWithDatablock) -> Described:
     }
     if apdu.data is None:
         return head | {"error": DataAccessResult.name_of(apdu.error or 0)}
-    return head | {"data_octets": len(apdu.data), "data_hex": apdu.data.hex().upper()}
+    return head | {
+        "data_octets": len(apdu.data),
+        "data_hex_first": apdu.data[:_FIRST_OCTETS].hex().upper(),
+        "data_hex": apdu.data.hex().upper(),
+    }
 
 
 def _set_request(apdu: SetRequestNormal) -> Described:
@@ -277,6 +300,8 @@ def _notification(apdu: DataNotification) -> Described:
         "first_element": positions[0] if positions else None,
         "last_element": positions[-1] if positions else None,
     }
+    if apdu.tagged_date_time:
+        described["quirk"] = TAGGED_DATE_TIME
     return described
 
 

@@ -2,92 +2,176 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.dlms.hdlc.address import HdlcAddress
-from gateway.dlms.hdlc.frame import Frame, FrameType
+from gateway.dlms.hdlc.frame import Frame, FrameType, describe_reject, read_frame
 from gateway.dlms.hdlc.parameters import HdlcParameters
 from gateway.dlms.hdlc.stream import FrameStream
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import NEED_DATA
 from gateway.errors import DecodeError
 
-LLC_COMMAND: Final = b"\xe6\xe6\x00"
-LLC_RESPONSE: Final = b"\xe6\xe7\x00"
-_LLC: Final = (LLC_COMMAND, LLC_RESPONSE)
+Described = dict[str, object]
+
+_LLC_COMMAND: Final = b"\xe6\xe6\x00"
+_LLC_RESPONSE: Final = b"\xe6\xe7\x00"
+_LLC: Final = (_LLC_COMMAND, _LLC_RESPONSE)
 _WRAPPER_VERSION: Final = b"\x00\x01"
-_FLAG: Final = 0x7E
+_WRAPPER_HEADER: Final = 8
+_FLAG: Final = b"\x7e"
+_ESCAPE: Final = b"\x7d"
+_ESCAPED_BIT: Final = 0x20
+_MBUS_START: Final = 0x68
+_CARRY: Final = (FrameType.I, FrameType.UI)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One link frame: its fields by name, and what it carried (b"" if nothing).
+    """What one link message carried.
 
-    ``segmented`` says that the next piece carries on where this one ends.
+    ``link`` has its fields by name, ``payload`` the octets without link and LLC header (b"" if
+    nothing). ``complete`` is False for segments whose end was not recorded.
     """
 
-    link: dict[str, object]
+    link: Described
     payload: bytes
-    segmented: bool = False
+    complete: bool = True
 
 
 def take_off(octets: bytes, limits: Limits) -> list[Piece]:
-    """Link frames in recorded octets.
+    """Link messages in recorded octets; segments are joined, each direction by itself.
 
-    HDLC is looked for wherever a flag stands, also behind junk; else the wrapper, else the LLC
-    octets, else a bare APDU. Raises DecodeError for a wrapper that does not hold together.
+    A wrapper header that holds together is believed first, then HDLC wherever a flag stands
+    (also behind junk), then the LLC octets, then a bare APDU. Raises DecodeError for wired M-Bus,
+    for a flag without any good frame behind it, and for a wrapper that does not hold together.
     """
-    if octets[:2] == _WRAPPER_VERSION and len(octets) >= 8 and octets[8:9] != b"":
-        return _wrapper(octets)
-    if _FLAG in octets:
-        frames = list(_hdlc_frames(octets, limits))
-        if frames:
-            return [_hdlc_piece(frame) for frame in frames]
+    if not octets:
+        raise DecodeError("no octets", 0)
+    if is_wired_mbus(octets):
+        raise DecodeError("wired M-Bus (68 L L 68) is not supported yet", 0)
+    no_wrapper: DecodeError | None = None
+    if octets.startswith(_WRAPPER_VERSION) and len(octets) > _WRAPPER_HEADER:
+        try:
+            return _wrapper(octets)
+        except DecodeError as error:
+            no_wrapper = error
+    frames, _ = hdlc_frames(octets, limits)
+    if frames:
+        return _hdlc(frames)
+    if no_wrapper is not None:
+        raise no_wrapper
+    if octets.startswith(_FLAG):
+        raise DecodeError("a flag (7E), but no HDLC frame whose length and checks are right", 0)
     if octets[:3] in _LLC:
-        return [Piece({"framing": "LLC"}, octets[3:])]
+        return [Piece({"framing": "LLC"}, without_llc(octets))]
     return [Piece({"framing": "none"}, octets)]
 
 
-def hdlc_frames(octets: bytes, limits: Limits) -> list[Frame]:
-    """All good HDLC frames in a recorded stream."""
-    return list(_hdlc_frames(octets, limits))
+def is_wired_mbus(octets: bytes) -> bool:
+    """Whether octets begin as a long frame of wired M-Bus (EN 13757-2)."""
+    return (
+        len(octets) > 3
+        and octets[0] == octets[3] == _MBUS_START
+        and octets[1] == octets[2]
+        and octets[1] > 2
+    )
 
 
-def _hdlc_frames(octets: bytes, limits: Limits) -> list[Frame]:
-    stream = FrameStream(limits)
+def hdlc_frames(octets: bytes, limits: Limits) -> tuple[list[Frame], bool]:
+    """All good HDLC frames in a recorded stream, and whether they were octet-stuffed.
+
+    The DLMS profile cuts by length and stuffs nothing; stuffing is tried where that finds none.
+    """
+    if _FLAG not in octets:
+        return [], False
+    # What is recorded is at hand already: noise in it holds up nobody.
+    stream = FrameStream(replace(limits, garbage_octets=len(octets)))
     stream.receive(octets)
     stream.note_silence()
-    frames = []
+    frames: list[Frame] = []
     while (frame := stream.next_frame()) is not NEED_DATA:
         frames.append(frame)
-    return frames
+    if frames or _ESCAPE not in octets:
+        return frames, False
+    frames = list(_stuffed_frames(octets))
+    return frames, bool(frames)
 
 
-def _hdlc_piece(frame: Frame) -> Piece:
-    link: dict[str, object] = {
+def _stuffed_frames(octets: bytes) -> Iterable[Frame]:
+    """Frames whose flags and escapes are written 7D 5E and 7D 5D (ISO/IEC 13239, 4.3.2.2)."""
+    for part in octets.split(_FLAG):
+        first, *escaped = part.split(_ESCAPE)
+        if not all(escaped):
+            continue  # an escape before the flag aborts the frame
+        plain = first + b"".join(bytes([tail[0] ^ _ESCAPED_BIT]) + tail[1:] for tail in escaped)
+        whole = _FLAG + plain + _FLAG
+        try:
+            found = read_frame(whole, 0)
+        except DecodeError:
+            continue
+        if found is not NEED_DATA and found[1] == len(whole) - 1:
+            yield found[0]
+
+
+def _hdlc(frames: Sequence[Frame]) -> list[Piece]:
+    pieces: list[Piece] = []
+    begun: dict[bytes, list[Frame]] = {}
+    for frame in frames:
+        if frame.type not in _CARRY:
+            pieces.append(Piece(_frame_fields(frame), b""))
+            continue
+        direction = frame.destination + frame.source
+        segments = begun.setdefault(direction, [])
+        if not (segments and _is_repetition(segments[-1], frame)):
+            segments.append(frame)
+        if not frame.segmented:
+            pieces.append(_joined(begun.pop(direction), complete=True))
+    pieces += [_joined(segments, complete=False) for segments in begun.values()]
+    return pieces
+
+
+def _is_repetition(before: Frame, frame: Frame) -> bool:
+    return frame.type is FrameType.I and frame.control & 0x0E == before.control & 0x0E
+
+
+def _joined(segments: Sequence[Frame], *, complete: bool) -> Piece:
+    link = _frame_fields(segments[-1])
+    if len(segments) > 1:
+        link["link_frames"] = len(segments)
+    octets = b"".join(frame.information for frame in segments)
+    return Piece(link, without_llc(octets), complete)
+
+
+def _frame_fields(frame: Frame) -> Described:
+    fields: Described = {
         "framing": "HDLC",
         "frame": frame.type.name if frame.type else f"control {frame.control:#04x}",
         **_addresses(frame),
         "final": frame.poll_final,
         "segmented": frame.segmented,
-        "payload_hex": frame.information.hex().upper(),
     }
-    if frame.type is FrameType.I:
-        link |= {
-            "send_sequence": frame.send_sequence,
-            "receive_sequence": frame.receive_sequence,
-            "information_hex": frame.information.hex().upper(),
-        }
-    if frame.type in (FrameType.SNRM, FrameType.UA):
-        link["parameters"] = _parameters(frame.information)
-        return Piece(link, b"")
-    return Piece(link, frame.information, frame.segmented)
+    match frame.type:
+        case FrameType.I:
+            fields["send_sequence"] = frame.send_sequence
+            fields["receive_sequence"] = frame.receive_sequence
+        case FrameType.RR | FrameType.RNR:
+            fields["receive_sequence"] = frame.receive_sequence
+        case FrameType.SNRM | FrameType.UA:
+            fields["parameters"] = _parameters(frame.information)
+        case FrameType.FRMR:
+            fields["reason"] = describe_reject(frame.information)
+        case _:
+            pass
+    fields["information_hex"] = frame.information.hex().upper()
+    return fields
 
 
-def _addresses(frame: Frame) -> dict[str, object]:
+def _addresses(frame: Frame) -> Described:
     """A client's address has one octet; a meter's may have two parts."""
-    fields: dict[str, object] = {}
+    fields: Described = {}
     for side, octets in (("destination", frame.destination), ("source", frame.source)):
         address = HdlcAddress.decode(octets)
         if address.lower is None:
@@ -110,30 +194,31 @@ def _parameters(information: bytes) -> dict[str, int]:
 
 
 def _wrapper(octets: bytes) -> list[Piece]:
-    pieces = []
+    pieces: list[Piece] = []
     start = 0
     while start < len(octets):
-        head = octets[start : start + 8]
-        if len(head) < 8 or head[:2] != _WRAPPER_VERSION:
+        head = octets[start : start + _WRAPPER_HEADER]
+        if len(head) < _WRAPPER_HEADER or not head.startswith(_WRAPPER_VERSION):
             raise DecodeError("not a wrapper header of version 1", start)
         source, destination, length = (int.from_bytes(head[i : i + 2], "big") for i in (2, 4, 6))
-        payload = octets[start + 8 : start + 8 + length]
-        if len(payload) < length:
-            raise DecodeError(
-                f"the wrapper announces {length} octets, {len(payload)} are there", start + 6
-            )
-        link: dict[str, object] = {
+        end = start + _WRAPPER_HEADER + length
+        if end > len(octets):
+            there = len(octets) - start - _WRAPPER_HEADER
+            raise DecodeError(f"the wrapper announces {length} octets, {there} follow", start + 6)
+        link: Described = {
             "framing": "wrapper",
             "wrapper_version": 1,
             "source_wport": source,
             "destination_wport": destination,
             "length": length,
         }
-        pieces.append(Piece(link, payload))
-        start += 8 + length
+        pieces.append(Piece(link, octets[start + _WRAPPER_HEADER : end]))
+        start = end
     return pieces
 
 
 def without_llc(payload: bytes) -> bytes:
-    """An APDU without the LLC octets of HDLC."""
-    return payload[3:] if payload[:3] in _LLC else payload
+    """An APDU without its LLC octets, which some meters write twice."""
+    if payload[:3] not in _LLC:
+        return payload
+    return payload[6:] if payload[3:6] == _LLC_RESPONSE else payload[3:]

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.dlms import axdr
-from gateway.dlms.apdu import Aare, Aarq, Apdu, CipheredApdu, Rlre, Rlrq, decode_apdu
-from gateway.dlms.inspection.bodies import value_of
-from gateway.dlms.inspection.describe import Described, describe
-from gateway.dlms.inspection.framing import Piece, take_off, without_llc
+from gateway.dlms.apdu import (
+    Aare,
+    Aarq,
+    Apdu,
+    CipheredApdu,
+    GetResponseWithDatablock,
+    InitiateRequest,
+    Rlre,
+    Rlrq,
+    decode_apdu,
+)
+from gateway.dlms.inspection.describe import describe, describe_data
+from gateway.dlms.inspection.framing import Described, Piece, hdlc_frames, take_off
+from gateway.dlms.inspection.opening import InspectionKeys, Opener
 from gateway.dlms.limits import Limits
-from gateway.dlms.rows import decode_rows
-from gateway.dlms.security import Gcm, GlobalKeys
+from gateway.dlms.security import SecurityPolicy
 from gateway.errors import DecodeError, RemoteProtocolError, SecurityError
-from gateway.model import DATA_TYPE_NAMES
 
-_FIRST_APDU_CHOICE = 0x01
-
-
-@dataclass(frozen=True, slots=True)
-class InspectionKeys:
-    """Keys to open ciphered octets with; the title where the octets do not carry one."""
-
-    keys: GlobalKeys | None = None
-    system_title: bytes | None = None
+_USER_INFORMATION = {
+    "InitiateRequest": "initiate-request",
+    "InitiateResponse": "initiate-response",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,11 @@ class Quirks:
 
 
 class Inspector:
-    """Explains recorded octets. Recorded counters repeat at will, so they are not ordered here."""
+    """Explains recorded octets; one inspector for octets that belong to one conversation.
+
+    What an association says (titles, dedicated key) and the blocks of a transfer serve the
+    messages behind them. Nothing of a ciphered message is shown before its tag was verified.
+    """
 
     def __init__(
         self,
@@ -42,33 +48,31 @@ class Inspector:
         quirks: Quirks | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._keys = keys or InspectionKeys()
-        self._gcm = Gcm(self._keys.keys) if self._keys.keys else None
-        self._title = self._keys.system_title
+        self._opener = Opener(keys or InspectionKeys())
         self._quirks = quirks or Quirks()
         self._limits = limits or Limits()
+        self._blocks: list[bytes] = []
 
     def inspect(self, octets: bytes) -> list[Described]:
         """Each message in the octets. Raises DecodeError, LimitExceeded or SecurityError."""
-        messages: list[Described] = []
-        frames: list[Piece] = []
-        for piece in take_off(octets, self._limits):
-            frames.append(piece)
-            if not piece.segmented:
-                messages.append(self._message(frames))
-                frames = []
-        if frames:
-            messages.append(_part(frames))
-        return messages
+        return [self._message(piece) for piece in take_off(octets, self._limits)]
 
-    def _message(self, frames: list[Piece]) -> Described:
-        payload = without_llc(b"".join(piece.payload for piece in frames))
-        described: Described = {**frames[-1].link}
-        if len(frames) > 1:
-            described["link_frames"] = len(frames)
-        if payload:
-            described |= self.apdu(payload)
-        return described
+    def link_frames(self, octets: bytes) -> Described:
+        """The good HDLC frames in a stream, whatever they carry."""
+        frames, stuffed = hdlc_frames(octets, self._limits)
+        return {
+            "octet_stuffing": stuffed,
+            "frames_found": len(frames),
+            # A frame whose length or check is wrong is none.
+            "frames": [
+                {
+                    "fcs_ok": True,
+                    "length_ok": True,
+                    "payload_hex": frame.information.hex().upper(),
+                }
+                for frame in frames
+            ],
+        }
 
     def apdu(self, octets: bytes) -> Described:
         """One APDU without link layer, or one bare A-XDR value."""
@@ -76,39 +80,51 @@ class Inspector:
             apdu = self._decode(octets)
         except DecodeError as no_apdu:
             try:
-                return _bare_data(octets)
+                return describe_data(octets)
             except RemoteProtocolError:
                 raise no_apdu from None
-        if isinstance(apdu, CipheredApdu):
-            return self._ciphered(apdu)
-        described = describe(apdu)
-        if isinstance(apdu, (Aarq, Aare)):
-            self._title = (
-                apdu.calling_ap_title if isinstance(apdu, Aarq) else apdu.responding_ap_title
-            ) or self._title
-        if isinstance(apdu, (Aarq, Aare, Rlrq, Rlre)) and apdu.user_information:
-            described |= self._user_information(apdu.user_information)
-        return described
+        return self._described(apdu)
+
+    def _message(self, piece: Piece) -> Described:
+        if not piece.complete:
+            octets = len(piece.payload)
+            return {**piece.link, "incomplete": True, "information_octets": octets}
+        return piece.link | (self.apdu(piece.payload) if piece.payload else {})
 
     def _decode(self, octets: bytes) -> Apdu:
         return decode_apdu(
             octets, limits=self._limits, tagged_date_time=self._quirks.tagged_date_time
         )
 
+    def _described(self, apdu: Apdu) -> Described:
+        if isinstance(apdu, CipheredApdu):
+            return self._ciphered(apdu)
+        described = describe(apdu)
+        match apdu:
+            case Aarq():
+                self._opener.client_title = apdu.calling_ap_title or self._opener.client_title
+            case Aare():
+                self._opener.server_title = apdu.responding_ap_title or self._opener.server_title
+            case InitiateRequest() if apdu.dedicated_key:
+                self._opener.dedicated = apdu.dedicated_key
+            case GetResponseWithDatablock():
+                described |= self._transfer(apdu)
+            case _:
+                pass
+        if isinstance(apdu, (Aarq, Aare, Rlrq, Rlre)) and apdu.user_information:
+            inner = self._user_information(apdu.user_information)
+            stated = {name: value for name, value in described.items() if value is not None}
+            return described | inner | stated
+        return described
+
     def _user_information(self, octets: bytes) -> Described:
         """Fields of the initiate APDU; its own name stands under ``user_information``."""
-        inner = self._decode(octets)
-        described = self._ciphered(inner) if isinstance(inner, CipheredApdu) else describe(inner)
-        described["user_information"] = (
-            inner.name
-            if isinstance(inner, CipheredApdu)
-            else {
-                "InitiateRequest": "initiate-request",
-                "InitiateResponse": "initiate-response",
-            }.get(str(described["apdu"]), described["apdu"])
-        )
-        del described["apdu"]
-        return described
+        apdu = self._decode(octets)
+        if isinstance(apdu, (Aarq, Aare, Rlrq, Rlre)):
+            raise DecodeError("an association APDU within an association APDU", 0)
+        described = self._described(apdu)
+        name = str(described.pop("apdu"))
+        return {**described, "user_information": _USER_INFORMATION.get(name, name)}
 
     def _ciphered(self, apdu: CipheredApdu) -> Described:
         described: Described = {
@@ -117,51 +133,49 @@ class Inspector:
             "security_control": f"{apdu.security_control:02X}",
             "invocation_counter": apdu.invocation_counter,
         }
-        title = apdu.system_title or self._title
+        title = self._opener.title_of(apdu)
         if title:
             described["system_title"] = title.hex().upper()
-        if self._gcm is None or not title:
-            return described
-        plain = self._gcm.open(
-            title=title,
-            counter=apdu.invocation_counter,
-            security_control=apdu.security_control,
-            body=apdu.body,
-        )
-        if not plain:
-            raise SecurityError("a protected APDU holds nothing")
-        inner = self.apdu(plain)
-        name = inner.pop("apdu", None)
+        missing = self._opener.missing(apdu)
+        if missing:
+            return described | {"not_deciphered": f"not known: {missing}"}
+        plain = self._opener.open(apdu)
+        inner = self._inner(plain, apdu.security_control)
+        name = inner.pop("apdu")
         return {
             **inner,
             **described,
             "plaintext_apdu": name,
             "plaintext_hex": plain.hex().upper(),
-            "tag_verified": bool(apdu.security_control & 0x10),
+            "tag_verified": bool(apdu.security_control & SecurityPolicy.AUTHENTICATED),
         }
 
-
-def _part(frames: list[Piece]) -> Described:
-    """Segments whose end was not recorded."""
-    return {
-        **frames[-1].link,
-        "incomplete": True,
-        "information_octets": sum(len(piece.payload) for piece in frames),
-    }
-
-
-def _bare_data(octets: bytes) -> Described:
-    """A-XDR without an APDU around it: a profile buffer as rows, anything else as its value."""
-    data = axdr.decode(octets)
-    described: Described = {
-        "apdu": "none",
-        "type": DATA_TYPE_NAMES.get(data.tag, str(data.tag)),
-        "value": value_of(data),
-    }
-    if octets[0] == _FIRST_APDU_CHOICE:
+    def _inner(self, plain: bytes, security_control: int) -> Described:
         try:
-            rows = decode_rows(octets)
-        except DecodeError:
-            return described
-        described |= {"rows": len(rows), "columns": len(rows[0].values) if rows else 0}
-    return described
+            apdu = self._decode(plain)
+            if isinstance(apdu, CipheredApdu):
+                raise DecodeError(f"{apdu.name} within a ciphered APDU", 0)
+            return self._described(apdu)
+        except RemoteProtocolError as error:
+            if security_control & SecurityPolicy.AUTHENTICATED:
+                raise
+            # No tag was sent, so this is the only sign that a key is wrong.
+            raise SecurityError(
+                f"deciphered octets are no APDU: wrong key, or changed octets ({error})"
+            ) from None
+
+    def _transfer(self, block: GetResponseWithDatablock) -> Described:
+        """The joined value where this was the last block of a transfer seen from its first."""
+        if block.data is None or block.number not in (1, len(self._blocks) + 1):
+            self._blocks.clear()
+            return {}
+        if block.number == 1:
+            self._blocks.clear()
+        self._blocks.append(block.data)
+        if not block.last:
+            return {}
+        whole = b"".join(self._blocks)
+        self._blocks.clear()
+        joined = describe_data(whole)
+        del joined["apdu"]
+        return joined
