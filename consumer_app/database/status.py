@@ -9,7 +9,7 @@ from consumer_app.database.connect import Connection
 from consumer_app.database.readings import mark_answered
 from gateway.errors import UsageError
 from gateway.uplink.message import Header
-from gateway.uplink.notices import Birth, Health, Notice, State
+from gateway.uplink.notices import Birth, Health, Notice, State, StreamPosition
 
 
 class StoredResult(NamedTuple):
@@ -31,6 +31,23 @@ def write_results(connection: Connection, results: Sequence[StoredResult]) -> No
             (result.header.gateway, result.command, result.outcome, result.reason, result.at_s),
         )
     mark_answered(connection, [result.header for result in results])
+
+
+EPOCHS_TOLD = 3
+"""Newest epochs of a stream that a gateway is told of when it comes up."""
+
+
+def seen_positions(connection: Connection, gateway: str) -> list[StreamPosition]:
+    """The highest number seen of each of a gateway's newest epochs."""
+    rows = connection.execute(
+        "select stream, epoch, newest from ("
+        " select stream, epoch, upper(answered) - 1 as newest, row_number()"
+        "  over (partition by stream order by stream_no desc) as place"
+        " from streams where gateway = %s and not isempty(answered)) as told"
+        " where place <= %s order by stream, place desc",
+        (gateway, EPOCHS_TOLD),
+    ).fetchall()
+    return [StreamPosition(stream=s, epoch=e, sequence=n) for s, e, n in rows]
 
 
 _NOTICES: dict[type[Notice], LiteralString] = {

@@ -22,6 +22,7 @@ from gateway.uplink.command import (
     ranges_of,
     sign_command,
 )
+from gateway.uplink.notices import StreamPosition
 from gateway.uplink.port import Publication
 from gateway.uplink.signature import SigningKey
 from gateway.uplink.topics import Kind, plain
@@ -72,6 +73,28 @@ class Signer:
                 committed=ranges_of(committed) if start == 0 else (),
                 refused=tuple(refused[start : start + MAX_REFUSED]),
             )
+
+    def positions(
+        self, gateway: str, positions: Iterable[StreamPosition], *, now_s: int
+    ) -> list[Publication]:
+        """How far each epoch has been seen: a gateway that is behind knows it was restored."""
+        return [
+            Publication(
+                plain(gateway, Kind.COMMIT),
+                sign_command(
+                    Commit(
+                        issuer=self.issuer,
+                        gateway=gateway,
+                        issued_at_s=now_s,
+                        stream=position.stream,
+                        epoch=position.epoch,
+                        newest=position.sequence,
+                    ),
+                    self.key,
+                ),
+            )
+            for position in positions
+        ]
 
     def account_data(
         self, gateway: str, accounts: tuple[Account, ...], *, sequence: int, now_s: int

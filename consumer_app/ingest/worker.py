@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from consumer_app.database.connect import Database
-from consumer_app.database.status import StoredResult, write_notice
+from consumer_app.database.status import StoredResult, seen_positions, write_notice
 from consumer_app.ingest.core import Outcome, ingest_messages
 from consumer_app.ingest.downlink import (
     AccountStatement,
@@ -22,7 +22,7 @@ from consumer_app.ingest.downlink import (
 )
 from gateway.errors import GatewayError
 from gateway.uplink import topics
-from gateway.uplink.notices import Birth, Notice, decode_notice
+from gateway.uplink.notices import Birth, Notice, StreamPosition, decode_notice
 from gateway.uplink.port import Publication, Received, Uplink
 from gateway.uplink.topics import Kind
 
@@ -142,6 +142,7 @@ class IngestWorker:
             notice = decode_notice(received.payload, topic)
             await asyncio.to_thread(self._store_notice, topic.gateway, notice, received.payload)
             if isinstance(notice, Birth):
+                await self._state_positions(topic.gateway)
                 await self._state_accounts(topic.gateway)
         except GatewayError as error:
             # a notice is the newest word only: the next one says it again
@@ -151,6 +152,16 @@ class IngestWorker:
     def _store_notice(self, gateway: str, notice: Notice, octets: bytes) -> None:
         with self._database.transaction() as connection:
             write_notice(connection, gateway, notice, octets, now_s=self._now_s())
+
+    async def _state_positions(self, gateway: str) -> None:
+        """Tell a gateway that came up how far it has been heard."""
+        positions = await asyncio.to_thread(self._seen_positions, gateway)
+        for publication in self._signer.positions(gateway, positions, now_s=self._now_s()):
+            await self._publish(publication)
+
+    def _seen_positions(self, gateway: str) -> list[StreamPosition]:
+        with self._database.transaction() as connection:
+            return seen_positions(connection, gateway)
 
     async def _keep_accounts_known(self) -> None:
         """State a gateway's accounts when they change, daily, and again until it answered."""

@@ -211,13 +211,18 @@ class UplinkLoop:
                 await self._accounts(command)
 
     async def _commit(self, commit: Commit) -> None:
+        if commit.stream != STREAM:
+            return
         now_us = self.clock.now_us()
+        behind = await self.readings.run(
+            lambda store: store.stream.backend_high_water(commit.epoch, commit.newest, now_us)
+        )
         applied = await self.readings.run(
             lambda store: store.outbox.commit(
                 commit.epoch, commit.committed, commit.refused, now_us
             )
         )
-        if applied.restored:
+        if behind or applied.restored:
             await self._restored()
             return
         self._count(applied)
@@ -245,9 +250,6 @@ class UplinkLoop:
     async def _accounts(self, data: AccountData) -> None:
         now_us = self.clock.now_us()
         last = await self.readings.run(lambda store: store.registry.last_sequence(data.issuer))
-        if data.sequence == last:
-            # The backend repeats until it has seen the result: it waits in the outbox already.
-            return
         done = Result(command=data.command, at_s=self._now_s(), outcome="done", reason="")
         message = NewMessage(
             kind=Kind.RESULT.value,
@@ -255,6 +257,11 @@ class UplinkLoop:
             lane=Lane.LIVE,
             body=encode_notice(done),
         )
+        if data.sequence == last:
+            # Applied already; the backend repeats until a result has reached it: say so again.
+            await self.readings.run(ReadingsStore.add_message, message, now_us)
+            self.stored(Lane.LIVE)
+            return
         await self.readings.run(
             lambda store: store.registry.apply_accounts(
                 data.issuer, data.sequence, data.accounts, now_us, result=message

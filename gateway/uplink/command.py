@@ -34,7 +34,9 @@ Range = tuple[int, int]
 class Commit:
     """Which messages of one stream and epoch the backend holds, and which it will never take.
 
-    ``committed`` ranges rise and do not touch; ``refused`` has (sequence, reason).
+    ``committed`` ranges rise and do not touch; ``refused`` has (sequence, reason). ``newest`` is
+    the highest number of this stream and epoch that the backend has ever seen, 0 where it does not
+    say: a gateway that has not given out so many is a restored copy.
     """
 
     issuer: str
@@ -44,6 +46,7 @@ class Commit:
     epoch: str
     committed: tuple[Range, ...] = ()
     refused: tuple[tuple[int, str], ...] = ()
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class _Commit(_Envelope, frozen=True, kw_only=True):
     epoch: str
     committed: Annotated[list[tuple[_Sequence, _Sequence]], msgspec.Meta(max_length=MAX_RANGES)]
     refused: Annotated[list[_Refused], msgspec.Meta(max_length=MAX_REFUSED)]
+    newest: _Count
 
 
 class _Installation(wire.Shape, frozen=True, kw_only=True):
@@ -172,6 +176,7 @@ def _shape(command: Command) -> _Commit | _AccountData:
             epoch=command.epoch,
             committed=list(command.committed),
             refused=[_Refused(sequence=one, reason=why) for one, why in command.refused],
+            newest=command.newest,
         )
     return _AccountData(
         schema="smg.account/1",
@@ -213,7 +218,7 @@ def _typed(shape: _Commit | _AccountData) -> Command:
         _check_commit(shape)
         refused = tuple((one.sequence, one.reason) for one in shape.refused)
         head = (shape.iss, shape.aud, shape.iat, shape.stream, shape.epoch)
-        return Commit(*head, committed=tuple(shape.committed), refused=refused)
+        return Commit(*head, committed=tuple(shape.committed), refused=refused, newest=shape.newest)
     accounts = tuple(_typed_account(account) for account in shape.accounts)
     if len({account.connection for account in accounts}) != len(accounts):
         raise DecodeError("account: a connection stands twice")

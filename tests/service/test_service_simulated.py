@@ -165,3 +165,31 @@ def test_invocation_counters_never_repeat_across_restarts(world: World) -> None:
     assert world.run(600).wires[0].figures.failures == 0
     assert world.rig.meter.last_received["meter_reader"] > 0
     assert world.now_s > START_S
+
+
+def test_a_restored_file_gets_a_new_epoch_and_new_titles_when_the_backend_tells(
+    world: World,
+) -> None:
+    """An old copy of all files, witness included, so that only the backend can know."""
+    import shutil
+
+    world.run(600)
+    copy = world.directory.parent / "copy"
+    shutil.copytree(world.directory, copy)
+    world.run(DAY_S)
+    epochs_before = {epoch for epoch, _ in world.backend.messages}
+    newest = max(sequence for _, sequence in world.backend.messages)
+    titles_before = world.titles
+    shutil.rmtree(world.directory)
+    shutil.copytree(copy, world.directory)
+
+    def tell() -> None:
+        (epoch,) = epochs_before
+        world.tell_newest(epoch, newest)
+
+    world.run(2 * DAY_S, (5, tell))
+    assert len({epoch for epoch, _ in world.backend.messages} - epochs_before) == 1
+    assert world.titles != titles_before
+    assert world.depth.live == world.depth.backlog == 0
+    for kind in (DAILY, BLOCK):
+        assert {t for t, _ in world.backend.rows(kind.value)} >= set(world.stored[kind])

@@ -30,7 +30,7 @@ from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
 from gateway.uplink.loopback import LoopbackBroker
 from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
-from gateway.uplink.port import PresenceMaker
+from gateway.uplink.port import PresenceMaker, Publication
 from gateway.uplink.signature import SigningKey
 from gateway.uplink.topics import Kind
 from gateway.url import TransportUrl, parse_url
@@ -239,6 +239,20 @@ class World:
             [self.rig], lambda: self.clock.now_us() // 1_000_000, lambda: self.wire_lost
         )
 
+    def tell_newest(self, epoch: str, newest: int) -> None:
+        """The backend says how far it has seen an epoch."""
+        commit = Commit(
+            issuer="backend",
+            gateway=GATEWAY,
+            issued_at_s=0,
+            stream="readings",
+            epoch=epoch,
+            newest=newest,
+        )
+        self.broker.deliver(
+            Publication(topics.plain(GATEWAY, Kind.COMMIT), sign_command(commit, self.key))
+        )
+
     # -- running -------------------------------------------------------------------------
 
     def run(self, seconds: float, *events: tuple[float, Callable[[], None]]) -> Service:
@@ -271,5 +285,6 @@ class World:
             for kind in ProfileKind
         }
         self.account_of = self.store.registry.connection_of(MeterId("EM1"), self.now_s)
+        self.titles = await parts.counters.run(CounterStore.client_title, 32)
         await parts.close()
         return service
