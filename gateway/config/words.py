@@ -52,6 +52,7 @@ def _key_id(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
+BlockDays = Annotated[int, Field(ge=1, le=400)]
 Serial = Annotated[MeterId, text_as(_serial)]
 Url = Annotated[TransportUrl, text_as(parse_url)]
 
@@ -147,7 +148,7 @@ class Reading:
     instantaneous_s: Annotated[int, Field(ge=10, le=DAY_S)] = 900
     nameplate_s: Annotated[int, Field(ge=3600)] = 30 * DAY_S
     daily_days: Annotated[int, Field(ge=1, le=400)] = 35
-    block_days: Annotated[int, Field(ge=1, le=400)] = 35
+    block_days: BlockDays = 35
     verify_capture_list_s: Annotated[int, Field(ge=60)] = DAY_S
     drift_limit_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """A meter clock further from the host's than this marks its rows as drifted."""
@@ -186,6 +187,8 @@ class Wire:
     name: Name
     url: Url
     meters: Annotated[tuple[Meter, ...], Field(alias="meter")] = ()
+    block_days: BlockDays | None = None
+    """In place of ``reading.block_days``: a slow line with many meters carries less history."""
 
     def server_of(self, meter: Meter) -> int | None:
         """A meter's address: its own, else the URL's; None means the profile's."""

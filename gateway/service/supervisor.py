@@ -259,7 +259,7 @@ class Service:
             instantaneous_s=reading.instantaneous_s,
             nameplate_s=reading.nameplate_s,
             daily_days=reading.daily_days,
-            block_days=reading.block_days,
+            block_days=wire.block_days or reading.block_days,
             drift_limit_s=reading.drift_limit_s,
             verify_capture_list_s=reading.verify_capture_list_s,
         )

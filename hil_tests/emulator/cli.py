@@ -42,7 +42,7 @@ def run(scenario: Path, directory: Path | None, ready_file: Path | None) -> None
     """Serve the meters of SCENARIO until SIGINT or SIGTERM.
 
     The run directory gets keys (mode 0600), bus devices and fleet.json. SIGUSR1 writes
-    stats.json, which also stands there at the end.
+    stats.json and counters.json, which also stand there at the end.
     """
     loaded = load_scenario(scenario)
     if directory is not None:

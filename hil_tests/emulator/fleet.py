@@ -25,6 +25,7 @@ from hil_tests.emulator.wires import LOOPBACK, MonotonicClock, PtyWire, TcpWire,
 
 FLEET_FILE: Final = "fleet.json"
 STATS_FILE: Final = "stats.json"
+COUNTERS_FILE: Final = "counters.json"
 
 
 def household_of(scenario: Scenario, meter: MeterScenario) -> Household:
@@ -120,9 +121,18 @@ class Fleet:
         return {name: wire.stats for name, wire in wires.items()}
 
     def write_stats(self) -> None:
-        """Write ``stats.json``: octets in and out and turnarounds of every wire."""
-        document = {name: asdict(stats) for name, stats in self.stats().items()}
-        write_private(self.directory / STATS_FILE, json.dumps(document, indent=2) + "\n")
+        """Write ``stats.json`` (octets and turnarounds by wire) and ``counters.json``.
+
+        The latter has the invocation counters of each meter's clients: the highest received by
+        association, and how many APDUs were refused because theirs did not rise.
+        """
+        wires = {name: asdict(stats) for name, stats in self.stats().items()}
+        counters = {
+            serial: {"highest": one.meter.last_received, "refused": one.meter.counters_refused}
+            for serial, one in self.meters.items()
+        }
+        for name, document in ((STATS_FILE, wires), (COUNTERS_FILE, counters)):
+            write_private(self.directory / name, json.dumps(document, indent=2) + "\n")
 
     async def _start(self) -> None:
         on_bus: dict[str, list[tuple[Station, Spoiler]]] = {}

@@ -86,6 +86,8 @@ class Meter:
         self.household = household
         self.last_received = dict.fromkeys((PUBLIC, METER_READER, UTILITY_SETTINGS), -1)
         """Highest invocation counter received, by association."""
+        self.counters_refused = 0
+        """APDUs that were refused because their invocation counter did not rise."""
         self.switch = LoadSwitch(settings.model, settings.encoding)
         self._rules = rules
         self._now_s = now_s

@@ -139,8 +139,10 @@ class Station:
         if self._connection is None:
             return
         self._events.append(event)
+        refused = self._connection.counters_refused
         while self._connection.next_event() is not NEED_DATA:
             continue
+        self._meter.counters_refused += self._connection.counters_refused - refused
         name = self._names[self._link.client_sap or 0]
         counters = self._meter.last_received
         counters[name] = max(counters[name], self._connection.last_received_counter)

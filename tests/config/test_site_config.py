@@ -86,6 +86,13 @@ def test_a_site_file_says_who_and_where(tmp_path: Path) -> None:
     assert site.coverage[0] == CoverageTarget(within_hours=8, percent=95)
 
 
+def test_a_slow_wire_may_carry_less_block_history_than_the_others(tmp_path: Path) -> None:
+    text = WHOLE.replace(
+        'url = "serial:///dev/ttyUSB0"', 'url = "serial:///dev/ttyUSB0"\nblock_days = 2'
+    )
+    assert [wire.block_days for wire in load_site(write(tmp_path, text)).wires] == [2, None]
+
+
 def test_relative_paths_start_at_the_files_folder(tmp_path: Path) -> None:
     site = load_site(write(tmp_path, WHOLE))
     assert site.stores.readings == tmp_path / "readings.db"
@@ -206,6 +213,7 @@ WRONG_METERS = [
         "is the wire of bus1 already",
     ),
     ("name = 'shop'", "name = 'bus1'", "wire[0 bus1].name = 'bus1'", "must stand once"),
+    ("name = 'shop'", "name = 'shop'\nblock_days = 0", "wire[1 shop].block_days = 0", "equal to 1"),
     ("serial = 'A2'", "serial = 'A1'", "wire shop, meter A1.serial", "stands on wire bus1"),
     ("serial = 'A2'", "serial = 'A 2'", "wire[1 shop].meter[0].serial = 'A 2'", "nameplate"),
     ("serial = 'A2'", "", "wire[1 shop].meter[0].serial = '(missing)'"),

@@ -126,6 +126,7 @@ def test_a_counter_that_was_used_before_is_refused_on_a_new_connection_too(wire)
         else:
             with pytest.raises((PeerRefused, SecurityError)):
                 client.open()
+    assert rig.meter.counters_refused == 1
 
 
 def test_another_client_on_the_same_wire_begins_afresh():

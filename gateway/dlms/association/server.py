@@ -87,6 +87,8 @@ class ServerConnection:
         self._max_pdu_octets = 0xFFFF
         self._rest = b""
         self._next_block = 0
+        self.counters_refused = 0
+        """APDUs of the client whose invocation counter did not rise; nothing of them was used."""
 
     @property
     def state(self) -> State:
@@ -142,7 +144,7 @@ class ServerConnection:
                 raise SecurityError(f"plain {type(apdu).__name__} in a ciphered association")
             return self._request(apdu)
         except SecurityError as error:
-            return self._except(_security_refusal(error))
+            return self._refuse(error)
         except (DecodeError, LimitExceeded):
             return self._except(
                 ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
@@ -151,6 +153,15 @@ class ServerConnection:
     def _except(self, response: ExceptionResponse) -> Served:
         self._link.send_apdu(response.encode())
         return Served(f"exception-response: {response.reason}")
+
+    def _refuse(self, error: SecurityError) -> Served:
+        """As meters say it: an old counter and a bad tag have names of their own."""
+        replayed = isinstance(error, Replayed)
+        self.counters_refused += replayed
+        service_error = (
+            ServiceError.INVOCATION_COUNTER_ERROR if replayed else ServiceError.DECIPHERING_ERROR
+        )
+        return self._except(ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, service_error))
 
     def _send(self, apdu: bytes) -> None:
         if self._settings.ciphered and self._protection is not None:
@@ -164,7 +175,7 @@ class ServerConnection:
         try:
             aare = self._handshake.take_aarq(aarq)
         except SecurityError as error:
-            return self._except(_security_refusal(error))
+            return self._refuse(error)
         except GatewayError:
             # Green Book: an AARQ that cannot be understood is answered, not ignored.
             self._link.send_apdu(ConfirmedServiceError(1, 6, 0).encode())
@@ -277,12 +288,3 @@ class ServerConnection:
         except AccessRefused as refusal:
             return ActionResponseNormal(apdu.invoke, refusal.result)
         return ActionResponseNormal(apdu.invoke, ActionResult.SUCCESS, data)
-
-
-def _security_refusal(error: SecurityError) -> ExceptionResponse:
-    """As meters say it: an old counter and a bad tag have names of their own."""
-    replayed = isinstance(error, Replayed)
-    return ExceptionResponse(
-        StateError.SERVICE_NOT_ALLOWED,
-        ServiceError.INVOCATION_COUNTER_ERROR if replayed else ServiceError.DECIPHERING_ERROR,
-    )
