@@ -10,7 +10,7 @@ from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
 class Inbox:
     """What every transport does with received octets; the event loop's thread only."""
 
-    __slots__ = ("_buffer", "_lost", "_waiter", "name")
+    __slots__ = ("_buffer", "_deadline", "_lost", "_timer", "_waiter", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -18,6 +18,8 @@ class Inbox:
         self._buffer = bytearray()
         self._lost: str | None = "it is not open"
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -31,6 +33,7 @@ class Inbox:
         """Start anew, empty."""
         self._buffer.clear()
         self._lost = None
+        self._stop_timer()
 
     def feed(self, data: bytes) -> None:
         """Octets arrived."""
@@ -41,6 +44,7 @@ class Inbox:
         """The wire is gone; the first reason stays."""
         if self._lost is None:
             self._lost = reason
+        self._stop_timer()
         self._wake()
 
     def link_lost(self) -> LinkLost:
@@ -68,17 +72,43 @@ class Inbox:
             raise LocalProtocolError(f"{self.name}: two tasks receive from one transport")
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        timer = loop.call_later(timeout_s, self._wake)
+        self._set_timer(loop, loop.time() + timeout_s)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
         if self._buffer:
             return
         if self._lost is not None:
             raise self.link_lost()
         raise NoAnswer(f"{self.name}: nothing received for {timeout_s:g} s")
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """Wake whoever waits at ``deadline``.
+
+        The timer of an earlier wait is left to run and is set anew when it is due: answers are
+        many and silences few, so starting and stopping a timer for each answer is lost work.
+        """
+        self._deadline = deadline
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._stop_timer()
+        self._timer = loop.call_at(deadline, self._on_timer, loop)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._deadline > loop.time():
+            self._set_timer(loop, self._deadline)
+        else:
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

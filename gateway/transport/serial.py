@@ -6,19 +6,19 @@ pseudo-terminal serves as well as an adapter.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
 import termios
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import serial
 
 from gateway.errors import LinkLost, UsageError
+from gateway.transport.channel import Channel
 from gateway.transport.inbox import Inbox, turn_loop
-from gateway.transport.port import RECEIVE_HIGH_WATER
 from gateway.url import CharacterFormat
 
 BY_ID: Final = Path("/dev/serial/by-id")
@@ -45,19 +45,21 @@ class SerialTransport:
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         self._inbox = Inbox(f"serial {device}")
         self._port: serial.Serial | None = None
-        self._fd = -1
-        self._outbox = bytearray()
-        self._written: asyncio.Future[None] | None = None
-        self._reading = False
+        self._channel: Channel | None = None
 
     async def connect(self) -> None:
         """Open the device; LinkLost when it is not there or held by another program."""
         await self.close()
         self._port = self._open()
-        self._fd = self._port.fileno()
-        self._outbox.clear()
+        fd = self._port.fileno()
         self._inbox.open()
-        self._read_on()
+        self._channel = Channel(
+            fd,
+            self._inbox,
+            read=partial(self._read, fd),
+            write=partial(os.write, fd),
+            on_end=self._vanished,
+        )
 
     def _open(self) -> serial.Serial:
         try:
@@ -86,90 +88,50 @@ class SerialTransport:
     async def receive(self, timeout_s: float) -> bytes:
         """See ``Transport.receive``."""
         data = await self._inbox.take(timeout_s)
-        if self._fd >= 0 and not self._reading and self._inbox.lost is None:
-            self._read_on()
+        if self._channel is not None:
+            self._channel.resume()
         return data
 
     async def send(self, data: bytes) -> None:
         """See ``Transport.send``."""
-        if self._inbox.lost is not None:
+        if self._channel is None:
             raise self._inbox.link_lost()
-        self._outbox += to_seven_even(data) if self._seven_even else data
-        if self._written is None:
-            self._write_some()
-            if self._outbox:
-                loop = asyncio.get_running_loop()
-                self._written = loop.create_future()
-                loop.add_writer(self._fd, self._write_some)
-        if self._written is not None:
-            # Shielded: the rest of a cancelled sending goes out before the next one.
-            await asyncio.shield(self._written)
-        if self._inbox.lost is not None:
-            raise self._inbox.link_lost()
+        await self._channel.send(to_seven_even(data) if self._seven_even else data)
 
     async def flush(self) -> int:
         """See ``Transport.flush``."""
-        if self._fd >= 0 and not self._reading:
-            self._read_on()
+        if self._channel is not None:
+            self._channel.resume()
         await turn_loop()
         return self._inbox.flush()
 
     async def close(self) -> None:
         """See ``Transport.close``."""
-        if self._port is not None:
-            self._lose("closed by this side")
+        self._lose("closed by this side")
 
-    def _read_on(self) -> None:
-        self._reading = True
-        asyncio.get_running_loop().add_reader(self._fd, self._read_some)
+    def _read(self, fd: int) -> bytes:
+        data = os.read(fd, _READ_OCTETS)
+        if not self._seven_even or not data:
+            return data
+        good = from_seven_even(data)
+        if not good:
+            # Noise alone: nothing came, and nothing ended.
+            raise BlockingIOError
+        return good
 
-    def _read_some(self) -> None:
-        try:
-            data = os.read(self._fd, _READ_OCTETS)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lose(f"the device vanished ({error.strerror}){self._advice()}")
-            return
-        if not data:
-            # Readable and empty: a line that is merely silent is never readable.
-            self._lose(f"the device vanished{self._advice()}")
-            return
-        self._inbox.feed(from_seven_even(data) if self._seven_even else data)
-        if len(self._inbox) > RECEIVE_HIGH_WATER:
-            self._reading = False
-            asyncio.get_running_loop().remove_reader(self._fd)
-
-    def _write_some(self) -> None:
-        try:
-            count = os.write(self._fd, self._outbox)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lose(f"the device vanished ({error.strerror}){self._advice()}")
-            return
-        del self._outbox[:count]
-        if not self._outbox and self._written is not None:
-            asyncio.get_running_loop().remove_writer(self._fd)
-            self._finish_writing()
-
-    def _finish_writing(self) -> None:
-        if self._written is not None and not self._written.done():
-            self._written.set_result(None)
-        self._written = None
+    def _vanished(self, error: OSError | None) -> None:
+        # No error is the end of a file: a line that is merely silent is never readable.
+        cause = f" ({error.strerror})" if error else ""
+        self._lose(f"the device vanished{cause}{self._advice()}")
 
     def _lose(self, reason: str) -> None:
         """Close the port at once: an adapter that comes back needs its name to be free."""
-        self._inbox.lose(reason)
         port, self._port = self._port, None
-        if port is None:
+        channel, self._channel = self._channel, None
+        if port is None or channel is None:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._fd)
-        loop.remove_writer(self._fd)
-        self._fd, self._reading = -1, False
-        self._outbox.clear()
-        self._finish_writing()
+        self._inbox.lose(reason)
+        channel.close()
         with contextlib.suppress(OSError, termios.error):
             # Without this the kernel holds close up until a dead line has taken everything.
             port.reset_output_buffer()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
+from typing import Any, Final
 
 from gateway.errors import LinkLost, NoAnswer
+from gateway.transport.channel import Channel
 from gateway.transport.inbox import Inbox, turn_loop
-from gateway.transport.port import RECEIVE_HIGH_WATER
 
 KEEPALIVE_IDLE_S = 60
 """A half-open connection to a meter that lost its supply is found within a few minutes."""
+_READ_OCTETS: Final = 16_384
+
+_Address = tuple[int, Any]
+"""Address family and socket address."""
 
 
 class TcpTransport:
@@ -21,117 +27,97 @@ class TcpTransport:
         self._port = port
         self._connect_timeout_s = connect_timeout_s
         self._inbox = Inbox(f"tcp {host}:{port}")
-        self._stream: _Stream | None = None
+        self._socket: socket.socket | None = None
+        self._channel: Channel | None = None
 
     async def connect(self) -> None:
         """Open the connection; LinkLost when refused, NoAnswer when nobody answers in time."""
         await self.close()
-        loop = asyncio.get_running_loop()
         name = self._inbox.name
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                transport, self._stream = await loop.create_connection(
-                    lambda: _Stream(self._inbox), self._host, self._port
-                )
+                sock = await self._connected()
         except TimeoutError:
             raise NoAnswer(f"{name}: no connection within {self._connect_timeout_s:g} s") from None
         except OSError as error:
             raise LinkLost(f"{name}: {error.strerror or error}") from error
-        _keep_alive(transport.get_extra_info("socket"))
+        self._inbox.open()
+        self._socket = sock
+        self._channel = Channel(
+            sock.fileno(),
+            self._inbox,
+            read=partial(sock.recv, _READ_OCTETS),
+            write=sock.send,
+            on_end=self._ended,
+        )
+
+    async def _connected(self) -> socket.socket:
+        """A socket connected to the first address of the host that takes it."""
+        failure: OSError | None = None
+        for family, address in await self._addresses():
+            try:
+                return await _connect(family, address)
+            except OSError as error:
+                failure = failure or error
+        raise failure or OSError(f"no address of {self._host}")
+
+    async def _addresses(self) -> list[_Address]:
+        ask = partial(socket.getaddrinfo, self._host, self._port, type=socket.SOCK_STREAM)
+        try:
+            found = ask(flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            # A name: asking for it may take long, so a thread does.
+            found = await asyncio.get_running_loop().run_in_executor(None, ask)
+        return [(family, address) for family, _, _, _, address in found]
 
     async def receive(self, timeout_s: float) -> bytes:
         """See ``Transport.receive``."""
         data = await self._inbox.take(timeout_s)
-        if self._stream is not None:
-            self._stream.resume()
+        if self._channel is not None:
+            self._channel.resume()
         return data
 
     async def send(self, data: bytes) -> None:
         """See ``Transport.send``."""
-        stream = self._stream
-        if stream is None or self._inbox.lost is not None:
+        if self._channel is None:
             raise self._inbox.link_lost()
-        await stream.send(data)
+        await self._channel.send(data)
 
     async def flush(self) -> int:
         """See ``Transport.flush``."""
-        if self._stream is not None:
-            self._stream.resume()
+        if self._channel is not None:
+            self._channel.resume()
         await turn_loop()
         return self._inbox.flush()
 
     async def close(self) -> None:
-        """See ``Transport.close``."""
-        if self._stream is not None:
-            self._inbox.lose("closed by this side")
-            stream, self._stream = self._stream, None
-            await stream.close()
+        """See ``Transport.close``. What the peer has not taken yet is not waited for."""
+        self._lose("closed by this side")
+
+    def _ended(self, error: OSError | None) -> None:
+        self._lose(str(error.strerror or error) if error else "closed by the peer")
+
+    def _lose(self, reason: str) -> None:
+        sock, self._socket = self._socket, None
+        channel, self._channel = self._channel, None
+        if sock is None or channel is None:
+            return
+        self._inbox.lose(reason)
+        channel.close()
+        sock.close()
 
 
-class _Stream(asyncio.Protocol):
-    """The event loop's end: feeds the inbox, slows sender and receiver down."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._transport: asyncio.Transport | None = None
-        self._paused = False
-        self._writable: asyncio.Future[None] | None = None
-        self._closed = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._inbox.open()
-
-    def data_received(self, data: bytes) -> None:
-        self._inbox.feed(data)
-        if len(self._inbox) > RECEIVE_HIGH_WATER and self._transport is not None:
-            self._transport.pause_reading()
-            self._paused = True
-
-    def eof_received(self) -> None:
-        self._inbox.lose("closed by the peer")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._inbox.lose(str(exc) if exc else "closed by the peer")
-        self.resume_writing()
-        if not self._closed.done():
-            self._closed.set_result(None)
-
-    def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
-
-    def resume(self) -> None:
-        """Let the kernel hand over octets again."""
-        if self._paused and self._transport is not None and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-
-    async def send(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
-        if self._writable is not None:
-            # Shielded: a cancelled sender must not cancel the future that resume_writing sets.
-            await asyncio.shield(self._writable)
-        if self._inbox.lost is not None:
-            raise self._inbox.link_lost()
-
-    async def close(self) -> None:
-        assert self._transport is not None
-        if self._transport.get_write_buffer_size():
-            # The peer does not read: waiting for it to take the rest could last for ever.
-            self._transport.abort()
-        else:
-            self._transport.close()
-        await asyncio.shield(self._closed)
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+async def _connect(family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # A segment of one APDU must not wait for the acknowledgement of the one before.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -108,7 +108,8 @@ def test_a_device_that_vanished_is_closed_at_once() -> None:
         port = SerialTransport(os.ttyname(slave))
         os.close(slave)
         await port.connect()
-        held = port._fd
+        assert port._port is not None
+        held = port._port.fileno()
         os.close(master)
         with pytest.raises(LinkLost, match="vanished"):
             await port.receive(5)
