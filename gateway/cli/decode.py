@@ -202,6 +202,8 @@ def _print_message(title: str, message: Described) -> None:
     hidden = {*_LINK, *_SECURITY, *_TWICE, "apdu", "plaintext_apdu"}
     if not isinstance(message.get("obis"), str):
         hidden.update(_TABLES)
+    if "rows" in message:
+        hidden.add("value")
     for name, value in message.items():
         if name not in hidden and value is not None:
             click.echo(f"  {_words(name)}: {_text(value)}")
@@ -211,6 +213,14 @@ def _print_message(title: str, message: Described) -> None:
 
 
 def _tables(message: Described) -> Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]:
+    buffer = message.get("value")
+    if "rows" in message and isinstance(buffer, list) and buffer:
+        head = [f"column {number}" for number in range(len(buffer[0]))]
+        yield head, [list(map(_text, row)) for row in buffer]
+    yield from _body_tables(message)
+
+
+def _body_tables(message: Described) -> Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]:
     named = message.get("obis")
     if isinstance(named, dict) and named:
         yield (
@@ -246,6 +256,8 @@ def _words(name: str) -> str:
 def _text(value: object) -> str:
     """A value for a terminal: decimals without exponent, long ones cut."""
     match value:
+        case None:
+            return "null"
         case bool():
             return "yes" if value else "no"
         case Decimal():

@@ -15,6 +15,12 @@ _DED_OFFSET: Final = 0x08
 """A service's dedicated ciphering tag stands this far behind its global one."""
 _DEDICATED: Final = (0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD7, 0xDC)
 _BY_CLIENT: Final = (0x21, 0xC8, 0xC9, 0xCB, 0xD0, 0xD1, 0xD3)
+_CONTROLS: Final = (
+    SecurityPolicy.AUTHENTICATED,
+    SecurityPolicy.ENCRYPTED,
+    SecurityPolicy.BOTH,
+)
+"""Suite 0, unicast key, no compression."""
 _NOT_USED: Final = Secret(bytes(16))
 
 
@@ -69,7 +75,7 @@ class Opener:
         if len(title) != TITLE_OCTETS:
             raise SecurityError(f"a system title has 8 octets, not {len(title)}")
         control = apdu.security_control
-        if control & ~SecurityPolicy.BOTH or not control:
+        if control not in _CONTROLS:
             raise SecurityError(f"security control {control:#04x} is none of suite 0: 10, 20, 30")
         gcm = Gcm(GlobalKeys(encryption=key, authentication=self._keys.authentication or _NOT_USED))
         plain = gcm.open(
