@@ -70,6 +70,7 @@ DATA = AccountData("backend", "gw1", 1_795_000_000, 3, 1_795_086_400, (ACCOUNT,)
 COMMANDS: list[tuple[Kind, Command]] = [
     (Kind.COMMIT, COMMIT),
     (Kind.COMMIT, replace(COMMIT, committed=(), refused=())),
+    (Kind.COMMIT, replace(COMMIT, newest=9)),
     (Kind.ACCOUNT, DATA),
     (Kind.ACCOUNT, replace(DATA, accounts=())),
 ]
@@ -426,6 +427,8 @@ WRONG_COMMITS: list[dict[str, Any]] = [
     {"iss": "a b"},
     {"schema": "smg.commit/2"},
     {"iat": -1},
+    {"newest": -1},
+    {"newest": None},
 ]
 
 
