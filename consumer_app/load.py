@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from consumer_app.consumption import column_value
 from consumer_app.database.queries import StoredRow
 from consumer_app.site_time import day_after, midnight_s
-from gateway.model import Obis
+from gateway.model import Obis, unit_name
 
 BLOCK_PERIODS_S = (900, 1800, 3600)
 """Capture periods that IS 15959-2 meters are set to."""
@@ -157,17 +157,6 @@ _QUANTITIES: dict[Obis, Quantity] = {
     )
 }
 _ORDER = {quantity: place for place, quantity in enumerate(Quantity)}
-_UNIT_SYMBOLS = {
-    27: "W",
-    28: "VA",
-    29: "var",
-    30: "Wh",
-    31: "VAh",
-    32: "varh",
-    33: "A",
-    35: "V",
-    44: "Hz",
-}  # fmt: skip - Blue Book, class 3, scaler_unit
 _OUTPUT_STATE = Obis.parse("0-0:96.3.10*255")
 
 
@@ -178,7 +167,7 @@ def shown_values(row: StoredRow) -> list[Shown]:
             _QUANTITIES[column.source.obis],
             column.source.obis,
             value,
-            _UNIT_SYMBOLS.get(column.unit or 0, ""),
+            unit_name(column.unit),
         )
         for column, value in zip(row.capture_list.columns, row.values, strict=False)
         if column.source.obis in _QUANTITIES

@@ -14,9 +14,8 @@ import click
 from gateway.cli.connect import MeterOptions, reader
 from gateway.cli.output import exit_codes, log_to_stderr, print_csv, print_json, print_table
 from gateway.dlms.plan import DAY_S, Span
-from gateway.dlms.units import unit_name
 from gateway.errors import UsageError
-from gateway.model import Column, Instant, Obis, ProfileKind, Value
+from gateway.model import Column, Instant, Obis, ProfileKind, Value, unit_name
 from gateway.profile import FirmwareProfile
 from gateway.service.reader import OnDemandReader, ReadObject, ReadSet, parse_time
 

@@ -120,18 +120,20 @@ class UplinkLoop:
         return round(asyncio.get_running_loop().time() * 1_000_000)
 
     async def _fetch(self) -> None:
-        while (fetch := self._pump.next_fetch()) is not None:
+        # A restored file gets a new pump; what the old one asked for is not the new one's answer.
+        pump = self._pump
+        while pump is self._pump and (fetch := pump.next_fetch()) is not None:
             try:
                 entries = await self.readings.run(
                     lambda store, wanted: store.outbox.pending(*wanted), fetch
                 )
             except StoreError as error:
                 # A full disk, most likely: what is stored stays, and is asked for again.
-                self._pump.fetch_failed(fetch)
+                pump.fetch_failed(fetch)
                 log.error("outbox not read", error=str(error))
                 await asyncio.sleep(_STORE_PAUSE_S)
                 return
-            self._pump.fetched(fetch, [Pending(entry.sequence, entry) for entry in entries])
+            pump.fetched(fetch, [Pending(entry.sequence, entry) for entry in entries])
 
     async def _publish(self, pending: Pending[OutboxEntry]) -> None:
         entry = pending.item

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.model import ProfileKind
+from gateway.model import UNIT_NAMES, ProfileKind
 from gateway.store.migrations import Schema
 
 PROFILE_IDS: Final = {
@@ -18,24 +18,6 @@ PROFILE_IDS: Final = {
     ProfileKind.EVENTS: 6,
 }
 """Small integers for rows; never changed once a file holds them."""
-
-UNITS: Final = {
-    6: "min",
-    7: "s",
-    8: "deg",
-    9: "°C",
-    27: "W",
-    28: "VA",
-    29: "var",
-    30: "Wh",
-    31: "VAh",
-    32: "varh",
-    33: "A",
-    35: "V",
-    44: "Hz",
-    255: "",
-}
-"""COSEM unit codes in use (Blue Book, class 3, enum of scaler_unit); 255 counts."""
 
 
 def _literals(pairs: dict[int, str]) -> str:
@@ -54,7 +36,7 @@ _READINGS: Final = (
     "CREATE TABLE profiles (id INTEGER PRIMARY KEY, profile TEXT NOT NULL UNIQUE) STRICT",
     "INSERT INTO profiles VALUES " + _literals({v: k.value for k, v in PROFILE_IDS.items()}),
     "CREATE TABLE units (code INTEGER PRIMARY KEY, unit TEXT NOT NULL) STRICT",
-    "INSERT INTO units VALUES " + _literals(UNITS),
+    "INSERT INTO units VALUES " + _literals(dict(UNIT_NAMES)),
     """CREATE TABLE object_names (
         class_id INTEGER NOT NULL,
         obis TEXT NOT NULL,

@@ -10,9 +10,8 @@ from gateway.dlms.apdu import DataAccessResult, decode_apdu
 from gateway.dlms.axdr import Data, Tag
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import CLOCK_TIME, RangeDescriptor
-from gateway.dlms.units import unit_name
 from gateway.errors import DecodeError
-from gateway.model import Obis
+from gateway.model import Obis, unit_name
 from tests.codec.material import capture, frames
 
 LISTS = [

@@ -7,8 +7,7 @@ import pytest
 from gateway.dlms import axdr
 from gateway.dlms.axdr import Data, Tag
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
-from gateway.dlms.units import unit_name
-from gateway.model import Instant, TimeQuality
+from gateway.model import Instant, TimeQuality, unit_name
 
 INDIA = TimeRules(zone_minutes=330, deviation_sign=1)
 

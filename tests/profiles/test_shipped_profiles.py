@@ -7,9 +7,8 @@ import pytest
 from gateway.dlms import axdr
 from gateway.dlms.classes import scaler_source
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
-from gateway.dlms.units import UNIT_NAMES
 from gateway.dlms.values import to_value
-from gateway.model import Column, Instant, ProfileKind, Value
+from gateway.model import UNIT_NAMES, Column, Instant, ProfileKind, Value
 from gateway.profile import (
     Attribute,
     Capture,

@@ -41,28 +41,27 @@ HLS_CHALLENGE_ACCEPTED = range(8, 65)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """One association as the client opens it.
-
-    ``protection`` None means plain text both ways. ``assume_missing_user_information`` is for
-    meters that accept with an AARE without InitiateResponse: what was proposed then counts as
-    agreed. ``release`` False leaves by disconnecting the link alone.
-    """
+class _Settings:
+    """What client and server need alike. ``protection`` None means plain text both ways."""
 
     authentication: Authentication = Authentication.NONE
     lls_password: Secret | None = None
     hls_secret: Secret | None = None
     protection: ProtectionSettings | None = None
     conformance: Conformance = CLIENT_CONFORMANCE
-    max_pdu_octets: int = 0xFFFF
     pre_established: bool = False
-    assume_missing_user_information: bool = False
-    release: bool = True
     random_bytes: Callable[[int], bytes]
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        _check(self.authentication, self.lls_password, self.hls_secret, self.protection)
+        needs = {
+            Authentication.LLS: ("an LLS password", self.lls_password),
+            Authentication.HLS_AES: ("an HLS secret", self.hls_secret),
+            Authentication.HLS_GMAC: ("global keys and a system title", self.protection),
+        }
+        what, given = needs.get(self.authentication, ("nothing", True))
+        if given is None:
+            raise LocalProtocolError(f"{self.authentication.name} needs {what}")
 
     @property
     def ciphered(self) -> bool:
@@ -71,46 +70,27 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class ClientSettings(_Settings):
+    """One association as the client opens it.
+
+    ``assume_missing_user_information`` is for meters that accept with an AARE without
+    InitiateResponse: what was proposed then counts as agreed. ``release`` False leaves by
+    disconnecting the link alone.
+    """
+
+    max_pdu_octets: int = 0xFFFF
+    assume_missing_user_information: bool = False
+    release: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings(_Settings):
     """One association as the server offers it under one client SAP.
 
     ``name`` is what the object model's access rights are asked with.
     """
 
     name: str
-    authentication: Authentication = Authentication.NONE
-    lls_password: Secret | None = None
-    hls_secret: Secret | None = None
-    protection: ProtectionSettings | None = None
-    conformance: Conformance = CLIENT_CONFORMANCE
     max_pdu_octets: int = 1024
     refuse_with: int | None = None
     """Reject every AARQ with this acse-service-user diagnostic; for tests of clients."""
-    pre_established: bool = False
-    random_bytes: Callable[[int], bytes]
-    limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        _check(self.authentication, self.lls_password, self.hls_secret, self.protection)
-
-    @property
-    def ciphered(self) -> bool:
-        """Whether the application context is the ciphered one."""
-        return self.protection is not None and self.protection.policy is not SecurityPolicy.NONE
-
-
-def _check(
-    authentication: Authentication,
-    lls_password: Secret | None,
-    hls_secret: Secret | None,
-    protection: ProtectionSettings | None,
-) -> None:
-    needs = {
-        Authentication.LLS: ("an LLS password", lls_password),
-        Authentication.HLS_AES: ("an HLS secret", hls_secret),
-        Authentication.HLS_GMAC: ("global keys and a system title", protection),
-    }
-    if authentication in needs:
-        what, given = needs[authentication]
-        if given is None:
-            raise LocalProtocolError(f"{authentication.name} needs {what}")

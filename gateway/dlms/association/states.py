@@ -7,14 +7,15 @@ A step is named for what happened on the wire, so that the table reads as the ex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import auto
 from typing import Final
 
 from gateway.dlms.link import Role
+from gateway.dlms.word import Word
 from gateway.errors import LocalProtocolError
 
 
-class State(Enum):
+class State(Word):
     """Where an association stands."""
 
     IDLE = auto()
@@ -37,7 +38,7 @@ class State(Enum):
     ERROR = auto()
 
 
-class Step(Enum):
+class Step(Word):
     """What happened."""
 
     CONNECT = auto()

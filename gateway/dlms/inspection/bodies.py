@@ -13,9 +13,8 @@ from typing import Final
 
 from gateway.dlms.axdr import Data, Tag, float_to_decimal
 from gateway.dlms.cosem_time import DEVIATION_LIMIT_MINUTES, CosemDateTime, TimeRules, resolve
-from gateway.dlms.units import unit_name
 from gateway.errors import DecodeError
-from gateway.model import Obis
+from gateway.model import Obis, unit_name
 
 _NAME_OCTETS: Final = 6
 _TIME_OCTETS: Final = 12
