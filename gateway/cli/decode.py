@@ -156,7 +156,7 @@ def _capture(file: str, content: bytes) -> Mapping[str, object] | None:
     if not named and b"frames_hex" not in content:
         return None
     try:
-        return tomllib.loads(content.decode(), parse_float=Decimal)
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         if named:
             # What stands there may be a key, so no part of it is shown.

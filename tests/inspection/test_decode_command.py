@@ -214,10 +214,12 @@ def test_a_quirk_is_borne_where_it_is_named_and_only_there() -> None:
 def test_text_of_a_meter_cannot_act_on_the_terminal() -> None:
     evil = b"\x1b[2J[bold]\x07[/]"
     notification = b"\x0f\0\0\0\0\0\x02\x01\x0a" + bytes([len(evil)]) + evil
-    result = decode("-", octets=notification)
-    assert result.exit_code == 0
-    assert "\x1b" not in result.stdout
-    assert "\\x1b[2J[bold]\\x07[/]" in result.stdout
+    bare = notification[8:]
+    for octets in (notification, bare):
+        result = CliRunner().invoke(main, ["decode", "-"], input=octets, color=True)
+        assert result.exit_code == 0
+        assert "\x1b[2J" not in result.stdout
+        assert "\\x1b[2J[bold]\\x07[/]" in result.stdout
 
 
 # --- keys ----------------------------------------------------------------------------------

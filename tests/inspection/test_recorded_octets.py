@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.dlms import axdr
 from gateway.dlms.apdu import (
+    Aarq,
     CipheredApdu,
     Conformance,
     GetResponseWithDatablock,
@@ -29,6 +30,7 @@ from gateway.dlms.inspection import (
     explain_capture,
     read_capture,
 )
+from gateway.dlms.limits import Limits
 from gateway.dlms.link import NEED_DATA, ApduReceived, LinkEvent, LinkOpened, Role
 from gateway.dlms.security import GLO_TAGS, Gcm, GlobalKeys
 from gateway.errors import ConfigError, DecodeError, GatewayError, SecurityError
@@ -310,6 +312,12 @@ def test_ciphered_within_ciphered_is_refused() -> None:
         Inspector(KEYS).inspect(glo(inner, tag=0xDB, stated_title=b"CLIENT01"))
 
 
+def test_an_association_within_an_association_is_refused() -> None:
+    aarq = Aarq(1, Aarq(1, b"\x01").encode()).encode()
+    with pytest.raises(DecodeError, match="within an association APDU"):
+        Inspector().inspect(aarq)
+
+
 def test_no_key_shows_in_a_repr() -> None:
     assert "00010203" not in repr(KEYS)
     assert "secret" in repr(KEYS)
@@ -344,6 +352,37 @@ def test_segments_are_joined_through_the_acknowledgements_between_them() -> None
     assert [message["frame"] for message in messages] == ["RR", "RR", "RR", "I"]
     assert messages[-1]["value"] == 5
     assert messages[-1]["link_frames"] == 3
+
+
+def test_segments_of_both_directions_do_not_mix() -> None:
+    payload = LLC + GET_ANSWER
+    stream = (
+        segment(payload[:4], 0, more=True)
+        + encode_frame(METER + CLIENT, UI, GET_NEXT)
+        + segment(payload[4:], 1, more=False)
+    )
+    asked, answer = Inspector().inspect(stream)
+    assert asked["apdu"] == "GET-request-next"
+    assert answer["value"] == 5
+
+
+def test_a_frame_is_found_behind_more_noise_than_a_session_would_bear() -> None:
+    noise = b"\xff" * (Limits().garbage_octets + 1)
+    (message,) = Inspector().inspect(noise + encode_frame(CLIENT + METER, UI, LLC + GET_ANSWER))
+    assert message["value"] == 5
+
+
+def stuffed(octets: bytes) -> bytes:
+    inner = octets[1:-1].replace(b"\x7d", b"\x7d\x5d").replace(b"\x7e", b"\x7d\x5e")
+    return b"\x7e" + inner + b"\x7e"
+
+
+def test_a_stuffed_frame_ends_where_its_flag_stands() -> None:
+    frame = encode_frame(CLIENT + METER, UI, b"\x7e\x7d")
+    found = Inspector().link_frames(stuffed(frame))
+    assert (found["octet_stuffing"], found["frames_found"]) == (True, 1)
+    longer = stuffed(frame + b"\x01\x02\x7e")
+    assert Inspector().link_frames(longer)["frames_found"] == 0
 
 
 def test_segments_without_an_end_are_called_incomplete() -> None:
@@ -438,6 +477,13 @@ def test_a_capture_that_states_one_message_and_holds_two_is_refused() -> None:
     frame = encode_frame(CLIENT + METER, UI, LLC + GET_ANSWER).hex()
     capture = read_capture(made_capture(frame, frame, layout="message"), "made.toml")
     with pytest.raises(DecodeError, match="2 messages where the capture states one"):
+        explain_capture(capture)
+
+
+def test_what_no_quirk_mends_is_told_as_strict_reading_found_it() -> None:
+    frame = FILES["kaifa_no_lists"].frames[0]
+    capture = read_capture(made_capture(frame[:-1].hex()), "made.toml")
+    with pytest.raises(DecodeError, match="tagged octet-string"):
         explain_capture(capture)
 
 
