@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from gateway.dlms.word import Word
 
-class Role(Enum):
+
+class Role(Word):
     """Which end of the link this side is."""
 
     CLIENT = auto()

@@ -60,10 +60,9 @@ class CipheredApdu:
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
         title = counted(self.system_title or b"") if self.tag in _GENERAL else b""
-        header = unsigned(self.security_control, 1, "security control") + unsigned(
-            self.invocation_counter, 4, "invocation counter"
-        )
-        return unsigned(self.tag, 1, "tag") + title + counted(header + self.body)
+        control = unsigned(self.security_control, 1, "security control")
+        counter = unsigned(self.invocation_counter, 4, "invocation counter")
+        return unsigned(self.tag, 1, "tag") + title + counted(control + counter + self.body)
 
     @classmethod
     def decode(cls, octets: bytes) -> CipheredApdu:
@@ -75,12 +74,7 @@ class CipheredApdu:
         if tag not in CIPHERED_NAMES:
             raise DecodeError(f"tag {tag:#04x} is not a ciphered APDU", 0)
         title = reader.counted("system title") if tag in _GENERAL else None
-        content = OctetReader(reader.counted("content"), reader.what)
-        reader.end()
-        return cls(
-            tag=tag,
-            system_title=title,
-            security_control=content.u8("security control"),
-            invocation_counter=content.unsigned(4, "invocation counter"),
-            body=content.rest(),
-        )
+        reader.last("content")
+        control = reader.u8("security control")
+        counter = reader.unsigned(4, "invocation counter")
+        return cls(tag, title, control, counter, reader.rest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.dlms.axdr.octets import OctetReader, unsigned
 from gateway.errors import UsageError
@@ -28,9 +29,14 @@ class InvokeId:
 
     @classmethod
     def read(cls, reader: OctetReader) -> InvokeId:
-        """Read the octet."""
-        octet = reader.u8("invoke-id-and-priority")
-        return cls(octet & 0x0F, bool(octet & 0x40), bool(octet & 0x80))
+        """Read the octet; the reserved bits are passed over."""
+        return _INVOKE_IDS[reader.u8("invoke-id-and-priority")]
+
+
+_INVOKE_IDS: Final = tuple(
+    InvokeId(octet & 0x0F, bool(octet & 0x40), bool(octet & 0x80)) for octet in range(256)
+)
+"""By octet."""
 
 
 @dataclass(frozen=True, slots=True)

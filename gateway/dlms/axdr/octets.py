@@ -8,12 +8,13 @@ from __future__ import annotations
 from gateway.errors import DecodeError, UsageError
 
 _MAX_LENGTH_OCTETS = 4
+_SHORT_LENGTHS = tuple(length.to_bytes(1, "big") for length in range(0x80))
 
 
 def encode_length(length: int) -> bytes:
     """Length octets: one up to 127, else 0x80 + count and the fewest octets that hold it."""
     if length < 0x80:
-        return length.to_bytes(1, "big")
+        return _SHORT_LENGTHS[length]
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return (0x80 | len(octets)).to_bytes(1, "big") + octets
 
@@ -45,9 +46,10 @@ def counted(octets: bytes) -> bytes:
 
 def unsigned(value: int, octets: int, what: str) -> bytes:
     """Big-endian octets of an unsigned number; raise UsageError where it does not fit."""
-    if not 0 <= value < 1 << (8 * octets):
-        raise UsageError(f"{what} = {value} does not fit into {octets} octet(s)")
-    return value.to_bytes(octets, "big")
+    try:
+        return value.to_bytes(octets, "big")
+    except OverflowError:
+        raise UsageError(f"{what} = {value} does not fit into {octets} octet(s)") from None
 
 
 class OctetReader:
@@ -76,10 +78,11 @@ class OctetReader:
 
     def u8(self, field: str) -> int:
         """The next octet."""
-        if self.offset >= len(self.octets):
-            raise DecodeError(f"{self.what}: {field} is missing", self.offset)
-        self.offset += 1
-        return self.octets[self.offset - 1]
+        offset = self.offset
+        if offset >= len(self.octets):
+            raise DecodeError(f"{self.what}: {field} is missing", offset)
+        self.offset = offset + 1
+        return self.octets[offset]
 
     def unsigned(self, octets: int, field: str) -> int:
         """The next ``octets`` octets as a big-endian number."""
@@ -99,8 +102,24 @@ class OctetReader:
 
     def counted(self, field: str) -> bytes:
         """Octets behind a length."""
-        length, self.offset = length_at(self.octets, self.offset, f"{self.what}: {field}")
-        return self.take(length, field)
+        return self.take(self.length(field), field)
+
+    def length(self, field: str) -> int:
+        """A length, whose octets are still to be taken."""
+        try:
+            length, self.offset = length_at(self.octets, self.offset, field)
+        except DecodeError as error:
+            raise DecodeError(f"{self.what}: {error.what}", error.offset) from None
+        return length
+
+    def last(self, field: str) -> None:
+        """A length that counts exactly the octets left."""
+        length = self.length(field)
+        if length > self.remaining:
+            raise DecodeError(f"{self.what}: {field} needs {length} octet(s)", self.offset)
+        if length < self.remaining:
+            excess = self.remaining - length
+            raise DecodeError(f"{self.what}: {excess} octet(s) too many", self.offset + length)
 
     def rest(self) -> bytes:
         """Everything not read yet."""
@@ -110,11 +129,11 @@ class OctetReader:
 
     def value(self, field: str) -> bytes:
         """Everything not read yet, which must be something: the A-XDR octets at the end."""
-        if not self.remaining:
+        if self.offset >= len(self.octets):
             raise DecodeError(f"{self.what}: {field} is missing", self.offset)
         return self.rest()
 
     def end(self) -> None:
         """Nothing may follow."""
-        if self.remaining:
+        if self.offset < len(self.octets):
             raise DecodeError(f"{self.what}: {self.remaining} octet(s) too many", self.offset)

@@ -13,6 +13,9 @@ from gateway.dlms.link import LinkClosed, LinkEvent, LinkOpened
 from gateway.errors import PeerRefused, RemoteProtocolError
 
 _STANDARD = HdlcParameters()
+_APART: Final = frozenset({State.DISCONNECTED, State.CONNECTING, State.DISCONNECTING})
+_EXPECTING: Final = frozenset({State.AWAITING, State.RECEIVING})
+_EXCHANGING: Final = _EXPECTING | {State.SENDING}
 
 
 def connect(station: Station) -> None:
@@ -65,15 +68,15 @@ def _on_frmr(station: Station, frame: Frame) -> LinkEvent | None:
 
 
 def _on_information(station: Station, frame: Frame) -> LinkEvent | None:
-    if station.state in (State.DISCONNECTED, State.CONNECTING, State.DISCONNECTING):
+    if station.state in _APART:
         return None  # late, of a connection that is over
-    if station.is_repetition(frame):
-        return None  # the answer to a frame sent twice; the first copy was taken
     if frame.send_sequence != station.receive_sequence:
+        if station.is_repetition(frame):
+            return None  # the answer to a frame sent twice; the first copy was taken
         raise RemoteProtocolError(
             f"HDLC I frame with N(S) = {frame.send_sequence}, expected {station.receive_sequence}"
         )
-    if station.state not in (State.AWAITING, State.RECEIVING):
+    if station.state not in _EXPECTING:
         raise RemoteProtocolError(
             f"HDLC I frame without being asked, while {station.state.name.lower()}"
         )
@@ -99,7 +102,7 @@ def _on_not_ready(station: Station, frame: Frame) -> LinkEvent | None:
 
 
 def _is_current(station: Station, frame: Frame) -> bool:
-    if station.state not in (State.SENDING, State.AWAITING, State.RECEIVING):
+    if station.state not in _EXCHANGING:
         return False  # late
     if not station.tolerant and station.acknowledges_all_but_last(frame):
         # The answer to a segment sent twice. Were the last one really lost, nothing would

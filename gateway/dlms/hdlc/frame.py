@@ -7,13 +7,14 @@ may stand anywhere inside, so a frame is cut by its length.
 
 from __future__ import annotations
 
-from enum import Enum, IntFlag
+from enum import IntFlag
 from typing import Final, NamedTuple
 
 from fastcrc.crc16 import ibm_sdlc
 
 from gateway.dlms.hdlc.address import address_end
 from gateway.dlms.link import NEED_DATA, NeedData
+from gateway.dlms.word import Word
 from gateway.errors import DecodeError, LocalProtocolError
 
 FLAG: Final = 0x7E
@@ -27,7 +28,7 @@ _GOOD = 0x0F47
 """CRC-16/X-25 over octets followed by their own checksum."""
 
 
-class FrameType(Enum):
+class FrameType(Word):
     """Commands and responses of the DLMS profile.
 
     The value is the control field without poll/final bit and sequence numbers.
@@ -136,13 +137,13 @@ def read_frame(octets: bytes, start: int) -> tuple[Frame, int] | NeedData:
     start of a long frame is not waited for), the closing flag or the frame check.
     """
     have = len(octets)
-    if have < start + 3:
-        if have > start + 1 and octets[start + 1] & 0xF0 != _FORMAT_TYPE:
-            raise DecodeError("not HDLC frame format type 3", start)
+    if have < start + 2:
         return NEED_DATA
     kind = octets[start + 1]
     if kind & 0xF0 != _FORMAT_TYPE:
         raise DecodeError("not HDLC frame format type 3", start)
+    if have < start + 3:
+        return NEED_DATA
     end = start + 1 + ((kind & 7) << 8 | octets[start + 2])
     source = address_end(octets, start + 3)
     control = address_end(octets, source) if source else 0

@@ -8,14 +8,15 @@ table is illegal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import auto
 from typing import Final
 
 from gateway.dlms.link import Role
+from gateway.dlms.word import Word
 from gateway.errors import LocalProtocolError
 
 
-class State(Enum):
+class State(Word):
     """Where a station stands."""
 
     DISCONNECTED = auto()
@@ -39,7 +40,7 @@ class State(Enum):
     """The peer broke the protocol."""
 
 
-class Step(Enum):
+class Step(Word):
     """What a station did or saw."""
 
     SNRM_SENT = auto()

@@ -51,6 +51,8 @@ class FrameStream:
         octets = self._octets
         while self._position < len(octets):
             start = self._position
+            if start + 1 == len(octets) and octets[start] == FLAG and start >= self._silence:
+                return NEED_DATA  # the closing flag of the frame before, most often
             if octets[start] != FLAG:
                 self._discard(start)
                 continue
