@@ -14,11 +14,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import machine
 from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.rows import decode_rows
 from gateway.dlms.values import to_rows
 from gateway.model import CaptureList, CaptureObject, Column, Obis
+from hil_tests import machine
 from hil_tests.peers.runner import run_peer
 
 COLUMNS = 8

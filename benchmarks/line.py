@@ -16,8 +16,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
 from benchmarks.session import ROWS_PER_DAY, options_for, run_ours
+from hil_tests import machine
 from hil_tests.peers.fleet import running_fleet
 
 SCENARIO = Path(__file__).with_name("line.toml")

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from hil_tests import machine
 from hil_tests.peers.fleet import FleetMeter, running_fleet
 from hil_tests.peers.runner import arguments_of, run_client
 

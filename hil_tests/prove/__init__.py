@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import machine
 from gateway.errors import UsageError
+from hil_tests import machine
 
 
 def _tell_nobody(_: str) -> None:
