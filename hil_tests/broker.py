@@ -125,6 +125,8 @@ class EmbeddedBroker:
                 stdout=sink,
                 stderr=sink,
                 cwd=self._directory,
+                # Ctrl-C on the terminal is for whoever started it, who then stops it in its turn
+                start_new_session=True,
             )
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while _READY not in log.read_text(errors="replace"):
