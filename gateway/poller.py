@@ -41,12 +41,14 @@ class Timing:
 
     ``answer_s`` is the silence after which a frame is repeated (where the link can) up to
     ``repeats`` times; ``request_s`` bounds a whole request however many blocks it takes, so that a
-    meter that drips octets cannot hold its wire for ever.
+    meter that drips octets cannot hold its wire for ever. ``goodbye_s`` is the patience with a
+    meter that is only asked to let go: a dead one must not cost its bus more.
     """
 
     answer_s: float = 5.0
     repeats: int = 2
     request_s: float = 120.0
+    goodbye_s: float = 3.0
 
 
 class Session:
@@ -64,6 +66,7 @@ class Session:
         self._connection = connection
         self._transport = transport
         self._timing = timing
+        self._answer_s = timing.answer_s
         self._keep_up = keep_up
         self._on_notification = on_notification
 
@@ -116,6 +119,7 @@ class Session:
         after an error.
         """
         self._connection.close()
+        self._answer_s = min(self._answer_s, self._timing.goodbye_s)
         with suppress(GatewayError):
             while not isinstance(await self._next_event(), AssociationClosed):
                 pass
@@ -146,7 +150,7 @@ class Session:
             if event is not NEED_DATA:
                 return event
             try:
-                data = await transport.receive(self._timing.answer_s)
+                data = await transport.receive(self._answer_s)
             except LinkLost:
                 raise
             except NoAnswer:
