@@ -111,6 +111,11 @@ class Child:
             process.kill()
             process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing where it does not run."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def check(self) -> None:
         """Raise NoAnswer with the end of its log if it ended by itself."""
         if self._process is not None and self._process.poll() is not None:
