@@ -52,7 +52,10 @@ class Timing:
 
 
 class Session:
-    """One association with one meter over one transport."""
+    """One association with one meter over one transport.
+
+    ``keep_up`` is asked before each turn whether something has to be awaited first.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Session:
         transport: Transport,
         timing: Timing,
         *,
-        keep_up: Callable[[], Awaitable[None]] | None = None,
+        keep_up: Callable[[], Awaitable[None] | None] | None = None,
         on_notification: Callable[[Notification], None] | None = None,
     ) -> None:
         self._connection = connection
@@ -125,24 +128,22 @@ class Session:
                 pass
 
     async def _next_event(self) -> Event:
-        try:
-            async with asyncio.timeout(self._timing.request_s):
-                while True:
-                    event = await self._pump()
-                    if not isinstance(event, Notification):
-                        return event
-                    if self._on_notification is not None:
-                        self._on_notification(event)
-        except TimeoutError:
-            raise NoAnswer(f"no complete answer within {self._timing.request_s:g} s") from None
+        deadline = asyncio.get_running_loop().time() + self._timing.request_s
+        while True:
+            event = await self._pump(deadline)
+            if not isinstance(event, Notification):
+                return event
+            if self._on_notification is not None:
+                self._on_notification(event)
 
-    async def _pump(self) -> Event:
+    async def _pump(self, deadline: float) -> Event:
         connection, transport = self._connection, self._transport
         repeats = 0
         while True:
-            if self._keep_up is not None:
-                # Counters for the next APDUs are made durable before any of them is used.
-                await self._keep_up()
+            # Counters for the next APDUs are made durable before any of them is used.
+            behind = self._keep_up() if self._keep_up is not None else None
+            if behind is not None:
+                await self._in_time(behind, deadline)
             event = connection.next_event()
             waiting = connection.data_to_send()
             if waiting:
@@ -150,15 +151,33 @@ class Session:
             if event is not NEED_DATA:
                 return event
             try:
-                data = await transport.receive(self._answer_s)
+                data = await transport.receive(self._patience_s(deadline))
             except LinkLost:
                 raise
             except NoAnswer:
                 repeats += 1
+                self._patience_s(deadline)
                 if repeats > self._timing.repeats or not connection.handle_timeout():
                     raise
             else:
                 connection.receive_data(data)
+
+    def _patience_s(self, deadline: float) -> float:
+        """How long to wait for the next octets; raise NoAnswer when the request has no time left.
+
+        No timer of its own guards a request: it only ever waits for octets, and asks here first.
+        """
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise NoAnswer(f"no complete answer within {self._timing.request_s:g} s")
+        return min(left_s, self._answer_s)
+
+    async def _in_time(self, behind: Awaitable[None], deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await behind
+        except TimeoutError:
+            raise NoAnswer(f"not ready to ask within {self._timing.request_s:g} s") from None
 
 
 @asynccontextmanager

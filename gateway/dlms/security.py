@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntFlag
+from enum import IntEnum
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from gateway.dlms.apdu.ciphered import CipheredApdu
+from gateway.dlms.word import Word
 from gateway.errors import LocalProtocolError, SecurityError
 from gateway.model import Secret
 
@@ -45,8 +46,8 @@ class Replayed(SecurityError):
     """The invocation counter of a received APDU does not rise: an old message sent again."""
 
 
-class SecurityPolicy(IntFlag):
-    """Bits of the security control octet that say what was applied."""
+class SecurityPolicy(IntEnum):
+    """What was applied, as bits 4 and 5 of the security control octet say it."""
 
     NONE = 0
     AUTHENTICATED = 0x10
@@ -59,7 +60,7 @@ _COMPRESSED = 0x80
 _SUITE_MASK = 0x0F
 
 
-class CipheringStyle(Enum):
+class CipheringStyle(Word):
     """Which APDU carries protected services."""
 
     GLO = "glo"
@@ -96,7 +97,7 @@ class Gcm:
         """Return ciphertext and tag, plain text and tag, or ciphertext, as the control says."""
         iv = title + counter.to_bytes(4, "big")
         head = security_control.to_bytes(1, "big") + self._authentication
-        match SecurityPolicy(security_control & SecurityPolicy.BOTH):
+        match security_control & SecurityPolicy.BOTH:
             case SecurityPolicy.BOTH:
                 sealed = self._sealer.encrypt(iv, plain, head)
                 return sealed[: len(plain) + TAG_OCTETS]
@@ -110,8 +111,8 @@ class Gcm:
     def open(self, *, title: bytes, counter: int, security_control: int, body: bytes) -> bytes:
         """Return the plain text; raise SecurityError if the tag does not verify."""
         iv = title + counter.to_bytes(4, "big")
-        applied = SecurityPolicy(security_control & SecurityPolicy.BOTH)
-        if applied is SecurityPolicy.ENCRYPTED:
+        applied = security_control & SecurityPolicy.BOTH
+        if applied == SecurityPolicy.ENCRYPTED:
             # No tag was sent, so none can be checked: the policy allows it or nothing does.
             return Cipher(self._key, modes.GCM(iv)).decryptor().update(body)
         if len(body) < TAG_OCTETS:
@@ -119,7 +120,7 @@ class Gcm:
         text, tag = body[:-TAG_OCTETS], body[-TAG_OCTETS:]
         opener = Cipher(self._key, modes.GCM(iv, tag, min_tag_length=TAG_OCTETS)).decryptor()
         head = security_control.to_bytes(1, "big") + self._authentication
-        if applied is SecurityPolicy.AUTHENTICATED:
+        if applied == SecurityPolicy.AUTHENTICATED:
             opener.authenticate_additional_data(head + text)
             plain, text = text, b""
         else:
@@ -216,7 +217,7 @@ class Protection:
             raise SecurityError("the peer's system title is not known")
         if len(title) != TITLE_OCTETS:
             raise SecurityError("a system title has 8 octets")
-        if self.peer_title is not None and not bytes_eq(title, self.peer_title):
+        if self.peer_title is not None and title != self.peer_title:
             raise SecurityError("protected under another system title than the association's")
         last = self._last_of(title)
         if apdu.invocation_counter <= last:

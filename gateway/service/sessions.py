@@ -6,7 +6,7 @@ The one place where a firmware profile's words become settings of the DLMS core.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -140,7 +140,7 @@ class SessionMaker:
             ClientConnection(link, settings),
             transport,
             access.timing,
-            keep_up=None if block is None else partial(self._keep_ready, block),
+            keep_up=None if block is None else partial(self._behind, block),
         )
 
     async def note(self, access: MeterAccess, association_name: str, made: Session) -> None:
@@ -159,6 +159,10 @@ class SessionMaker:
         """Reserve more, durably, before any of them can be needed."""
         if block.left < COUNTERS_READY:
             await self._counters.run(lambda _: block.prepare(COUNTERS_READY))
+
+    def _behind(self, block: CounterBlock) -> Awaitable[None] | None:
+        """What has to be awaited before the next APDU: nothing while enough are reserved."""
+        return self._keep_ready(block) if block.left < COUNTERS_READY else None
 
     async def _first_contact(
         self, access: MeterAccess, association: Association, transport: Transport

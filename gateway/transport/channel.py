@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.errors import NoAnswer
 from gateway.transport.inbox import Inbox
-from gateway.transport.port import RECEIVE_HIGH_WATER
+from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S
 
 
 class Channel:
@@ -66,10 +67,18 @@ class Channel:
         else:
             self._outbox += data
         if self._written is not None:
-            # Shielded: the rest of a cancelled sending goes out before the next one.
-            await asyncio.shield(self._written)
+            await self._until_written(self._written)
         if self._inbox.lost is not None:
             raise self._inbox.link_lost()
+
+    async def _until_written(self, written: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                # Shielded: the rest of a cancelled sending goes out before the next one.
+                await asyncio.shield(written)
+        except TimeoutError:
+            name = self._inbox.name
+            raise NoAnswer(f"{name}: does not take octets for {SEND_LIMIT_S} s") from None
 
     def close(self) -> None:
         """Leave the descriptor alone; whoever closes it does so afterwards."""

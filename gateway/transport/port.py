@@ -12,6 +12,10 @@ RECEIVE_HIGH_WATER: Final = 1 << 20
 """Octets held for a slow reader before the wire is told to wait; far above any meter's answer."""
 
 
+SEND_LIMIT_S: Final = 120
+"""A wire that does not take one message in this time is as good as silent."""
+
+
 class Transport(Protocol):
     """One wire to one or more meters, used by one owner."""
 
@@ -30,6 +34,8 @@ class Transport(Protocol):
 
     async def send(self, data: bytes) -> None:
         """Return when the operating system has taken all of ``data``; LinkLost if it cannot.
+
+        NoAnswer when it has not within ``SEND_LIMIT_S``: the peer does not read.
 
         Cancelling the wait does not cut ``data`` short: a half-sent frame helps nobody.
         """
