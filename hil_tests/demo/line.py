@@ -54,11 +54,11 @@ class Line:
         )
         self._postgres = EmbeddedPostgres(self.folder.database)
         self.web_port = 0
-        self.emulator = self._child("emulator", ["hil_tests.emulator.cli", *self._emulated()])
+        self.emulator = self._child("emulator", ["-m", "hil_tests.emulator.cli", *self._emulated()])
         self._ingest = self._child("ingest", self._app("ingest"))
         self._serve = self._child("serve", self._app("serve"))
         self.gateway = self._child(
-            "gateway", ["gateway.cli.main", "run", "--config", str(self.folder.site_file)]
+            "gateway", ["-m", "gateway.cli.main", "run", "--config", str(self.folder.site_file)]
         )
 
     @property
@@ -158,4 +158,5 @@ class Line:
     def _app(self, *words: str) -> list[str]:
         # the option stands behind the command it belongs to, before that command's argument
         command, arguments = (words[:2], words[2:]) if words[0] == "account" else (words, ())
-        return ["consumer_app", *command, "--config", str(self.folder.app_file), *arguments]
+        config = ("--config", str(self.folder.app_file))
+        return ["-m", "consumer_app", *command, *config, *arguments]

@@ -64,12 +64,12 @@ class StopSignals:
 
 
 class Child:
-    """One Python module of this checkout as a process, its output in a log file."""
+    """One Python process with this checkout's modules, its output in a log file."""
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
-        self._command = [sys.executable, "-m", *arguments]
+        self._command = [sys.executable, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
