@@ -101,7 +101,10 @@ def _day(
     if opening is None or closing is None:
         found.mismatches.append(f"{what}: on the page, and the meter has no such day")
         return
-    found.same(f"{what} units_wh", number(shown.get("units_wh")), closing - opening)
+    if shown.get("units_wh") is None:
+        found.absent(f"{what} units_wh", closing - opening)
+        return
+    found.same(f"{what} units_wh", number(shown["units_wh"]), closing - opening)
     for end, at_s, true in zip(("opening", "closing"), midnights, (opening, closing), strict=True):
         register = shown.get(end) or {}
         found.same(f"{what} {end} wh", number(register.get("wh")), true)
