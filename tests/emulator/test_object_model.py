@@ -270,16 +270,23 @@ def test_each_association_has_its_own_rights():
     assert value(meter, 70, RELAY, 4).value == 4
 
 
+def members(data: Data) -> tuple[Data, ...]:
+    """What an array or structure holds."""
+    assert isinstance(data.value, tuple)
+    return data.value
+
+
 def test_the_object_list_states_the_rights_of_whoever_asks():
     meter = rig()
 
-    def relay(who: str) -> list[tuple[object, object]]:
-        for entry in value(meter, 15, "0-0:40.0.0*255", who=who).value:  # type: ignore[union-attr]
-            if entry.value[2].value == RELAY.octets:
+    def relay(who: str) -> list[tuple[object, ...]]:
+        for entry in members(value(meter, 15, "0-0:40.0.0*255", who=who)):
+            fields = members(entry)
+            if fields[2].value == RELAY.octets:
                 return [
-                    tuple(field.value for field in right.value[:2])
-                    for rights in entry.value[3].value
-                    for right in rights.value
+                    tuple(field.value for field in members(right)[:2])
+                    for rights in members(fields[3])
+                    for right in members(rights)
                 ]
         return []
 

@@ -92,7 +92,7 @@ def test_two_meters_of_one_bus_need_two_addresses():
     second = first.replace("EM1", "EM2")
     with pytest.raises(ConfigError, match=r"meter\.address"):
         parse_scenario(bus + first + second)
-    assert parse_scenario(bus + first + second + "address = 18\n")
+    assert len(parse_scenario(bus + first + second + "address = 18\n").meters) == 2
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_file(tmp_path):

@@ -45,7 +45,8 @@ def changed(world: World, faults: str) -> None:
 
 def wrong(name: str) -> Any:
     def other(keys: MeterKeys) -> MeterKeys:
-        return replace(keys, **{name: Secret(b"\x55" * 16)})
+        changed: dict[str, Any] = {name: Secret(b"\x55" * 16)}
+        return replace(keys, **changed)
 
     return other
 

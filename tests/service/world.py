@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.config import Gateway, Meter, Reading, Site, Stores, Uplink, Wire
+from gateway.config import Gateway, Meter, Reading, Site, Stores, Wire
+from gateway.config import Uplink as UplinkTable
 from gateway.config.words import BackendKey
 from gateway.errors import GatewayError, LinkLost, NoAnswer
 from gateway.keys import Keystore, MeterKeys, create_kek
@@ -30,7 +31,7 @@ from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
 from gateway.uplink.loopback import LoopbackBroker
 from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
-from gateway.uplink.port import PresenceMaker, Publication
+from gateway.uplink.port import PresenceMaker, Publication, Uplink
 from gateway.uplink.signature import SigningKey
 from gateway.uplink.topics import Kind
 from gateway.url import TransportUrl, parse_url
@@ -172,7 +173,7 @@ class World:
                 keystore=here / "keystore.json",
                 kek_file=here / "kek",
             ),
-            uplink=Uplink(
+            uplink=UplinkTable(
                 host="127.0.0.1",
                 backend_keys=(BackendKey(id="backend-1", public_key=self.key.public_octets),),
             ),
@@ -227,7 +228,7 @@ class World:
             jitter=self.randomness.random,
         )
 
-    def _uplink(self, presence: PresenceMaker) -> object:
+    def _uplink(self, presence: PresenceMaker) -> Uplink:
         return self.broker.uplink(
             GATEWAY,
             subscriptions=[topics.plain(GATEWAY, kind) for kind in (Kind.COMMIT, Kind.ACCOUNT)],

@@ -19,7 +19,7 @@ def kill_after(process, lines: int) -> list[str]:
     rest = process.stdout.read()
     process.wait()
     assert all(seen), "the worker ended by itself"
-    whole = "".join(seen) + rest
+    whole: str = "".join(seen) + rest
     return whole[: whole.rfind("\n") + 1].splitlines()
 
 

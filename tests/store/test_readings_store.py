@@ -105,7 +105,8 @@ def test_a_failing_encoder_leaves_nothing_behind(site, batch, body):
         calls.append(one)
         if len(calls) == 2:
             raise UsageError("cannot be written")
-        return body(one)
+        encoded: bytes = body(one)
+        return encoded
 
     with pytest.raises(UsageError, match="cannot be written"):
         store.add_batch(batch((10, 1), (20, 2)), fail_second, Lane.LIVE)

@@ -4,15 +4,15 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from conftest import Site, encode, make_batch
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gateway.errors import StoreFull
 from gateway.store.counters import CounterBlock, CounterKey
 from gateway.uplink.outbox import Lane
+from tests.store.conftest import Site, encode, make_batch
 
 KEY = CounterKey("M1", 32, "k1")
 
@@ -86,7 +86,7 @@ def fill_until_refused(site: Site, spare_octets: str) -> None:
     )
 
 
-JOBS = {
+JOBS: dict[str, Callable[..., None]] = {
     "add": add_for_ever,
     "send": send_and_commit_for_ever,
     "reserve": reserve,
