@@ -39,6 +39,10 @@ class ClockStatus(IntFlag):
     DAYLIGHT_SAVING_ACTIVE = 0x80
 
 
+_BAD_STATUS: Final = int(ClockStatus.INVALID_VALUE | ClockStatus.INVALID_CLOCK_STATUS)
+_NO_INSTANT: Final = Instant(None, "", TimeQuality.INVALID)
+
+
 class ZeroDate(StrEnum):
     """What a date before ``SANE_FLOOR_S`` means; its quality is INVALID either way."""
 
@@ -132,10 +136,7 @@ class CosemTime:
 
         A second that is not specified counts as 0: captures lie on whole minutes.
         """
-        second = 0 if self.second == NOT_SPECIFIED else self.second
-        if self.hour > 23 or self.minute > 59 or second > 59:
-            return None
-        return self.hour * 3600 + self.minute * 60 + second
+        return _second_of_day(self.hour, self.minute, self.second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,20 +186,64 @@ def resolve(when: CosemDateTime, rules: TimeRules) -> Instant:
     Quality is INVALID too where the clock status says so, where the deviation is beyond any
     zone (the profile's zone is used then), and before ``SANE_FLOOR_S``.
     """
-    ordinal, second_of_day = when.date.ordinal, when.time.second_of_day
-    if ordinal is None or second_of_day is None:
-        return Instant(None, "", TimeQuality.INVALID)
-    offset_minutes, sane = _offset(when.deviation_minutes, rules)
-    utc_s = (ordinal - _EPOCH_ORDINAL) * _DAY_S + second_of_day - offset_minutes * 60
-    if utc_s < SANE_FLOOR_S:
-        sane = False
-        if rules.zero_date is ZeroDate.NOT_SPECIFIED:
-            return Instant(None, "", TimeQuality.INVALID)
-    bad = ClockStatus.INVALID_VALUE | ClockStatus.INVALID_CLOCK_STATUS
-    if when.status != NOT_SPECIFIED and when.status & bad:
-        sane = False
-    quality = TimeQuality.OK if sane else TimeQuality.INVALID
-    return Instant(utc_s, _iso(when, offset_minutes), quality)
+    day = _Day(when.date, when.deviation_minutes, when.status, rules)
+    return day.at(when.time.hour, when.time.minute, when.time.second)
+
+
+class Resolver:
+    """``resolve`` for the date-times of one buffer: what a day's rows share is worked out once."""
+
+    def __init__(self, rules: TimeRules) -> None:
+        self._rules = rules
+        self._octets = b""
+        self._day: _Day | None = None
+
+    def __call__(self, octets: bytes) -> Instant:
+        """The instant of 12 octets; raise DecodeError for another length."""
+        of_day = octets[:5] + octets[9:]
+        if self._day is None or of_day != self._octets or len(octets) != 12:
+            when = CosemDateTime.from_octets(octets)
+            self._day = _Day(when.date, when.deviation_minutes, when.status, self._rules)
+            self._octets = of_day
+        return self._day.at(octets[5], octets[6], octets[7])
+
+
+class _Day:
+    """What a date, a deviation and a clock status mean together, whatever the time of day."""
+
+    __slots__ = ("_midnight_s", "_offset", "_quality", "_rules", "_text")
+
+    def __init__(
+        self, day: CosemDate, deviation_minutes: int, status: int, rules: TimeRules
+    ) -> None:
+        offset_minutes, sane = _offset(deviation_minutes, rules)
+        if status != NOT_SPECIFIED and status & _BAD_STATUS:
+            sane = False
+        ordinal = day.ordinal
+        self._rules = rules
+        self._quality = TimeQuality.OK if sane else TimeQuality.INVALID
+        self._midnight_s = (
+            None if ordinal is None else (ordinal - _EPOCH_ORDINAL) * _DAY_S - offset_minutes * 60
+        )
+        sign = "-" if offset_minutes < 0 else "+"
+        hours, minutes = divmod(abs(offset_minutes), 60)
+        self._text = f"{day.year:04}-{day.month:02}-{day.day:02}T"
+        self._offset = f"{sign}{hours:02}:{minutes:02}"
+
+    def at(self, hour: int, minute: int, second: int) -> Instant:
+        second_of_day = _second_of_day(hour, minute, second)
+        if self._midnight_s is None or second_of_day is None:
+            return _NO_INSTANT
+        utc_s = self._midnight_s + second_of_day
+        quality = self._quality
+        if utc_s < SANE_FLOOR_S:
+            if self._rules.zero_date is ZeroDate.NOT_SPECIFIED:
+                return _NO_INSTANT
+            quality = TimeQuality.INVALID
+        if second == NOT_SPECIFIED:
+            second = 0
+        local = f"{self._text}{hour:02}:{minute:02}:{second:02}{self._offset}"
+        return Instant(utc_s, local, quality)
 
 
 def from_utc(utc_s: int, rules: TimeRules) -> CosemDateTime:
@@ -231,15 +276,12 @@ def _offset(deviation_minutes: int, rules: TimeRules) -> tuple[int, bool]:
     return rules.deviation_sign * deviation_minutes, True
 
 
-def _iso(when: CosemDateTime, offset_minutes: int) -> str:
-    day, time = when.date, when.time
-    second = 0 if time.second == NOT_SPECIFIED else time.second
-    sign = "-" if offset_minutes < 0 else "+"
-    hours, minutes = divmod(abs(offset_minutes), 60)
-    return (
-        f"{day.year:04}-{day.month:02}-{day.day:02}"
-        f"T{time.hour:02}:{time.minute:02}:{second:02}{sign}{hours:02}:{minutes:02}"
-    )
+def _second_of_day(hour: int, minute: int, second: int) -> int | None:
+    if second == NOT_SPECIFIED:
+        second = 0
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    return hour * 3600 + minute * 60 + second
 
 
 def _check_length(what: str, octets: bytes, length: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from gateway.dlms.axdr import DEFAULT_LIMITS, Data, Tag, decode_at
 from gateway.dlms.axdr.decoder import check_count
 from gateway.dlms.axdr.octets import length_at
-from gateway.dlms.axdr.types import FIXED_FORMATS
+from gateway.dlms.axdr.types import FIXED, FIXED_FORMATS
 from gateway.dlms.limits import Limits
 from gateway.errors import DecodeError
 
@@ -35,14 +35,18 @@ class RawRow(NamedTuple):
     values: tuple[PlainValue, ...]
 
 
+_new_row = tuple.__new__
+"""``RawRow(...)`` runs Python code; this makes the same tuple without it."""
+
+
 class RowLayout:
     """The fixed shape of a row: which octets are tags and lengths, which are values."""
 
-    __slots__ = ("_heads", "_nulls", "_size", "_texts", "_unpack_from", "tags")
+    __slots__ = ("_heads", "_iter_unpack", "_nulls", "_size", "_texts", "tags")
 
     def __init__(self, columns: list[tuple[int, bytes, str]]) -> None:
         layout = struct.Struct(">" + "".join(f"{len(head)}s{form}" for _, head, form in columns))
-        self._unpack_from = layout.unpack_from
+        self._iter_unpack = layout.iter_unpack
         self._size = layout.size
         self._heads = tuple(head for _, head, _ in columns)
         self.tags = tuple(tag for tag, _, _ in columns)
@@ -63,32 +67,40 @@ class RowLayout:
         for _ in range(count):
             tag = row[offset]
             head_end = offset + 1
-            if tag in FIXED_FORMATS:
-                form = FIXED_FORMATS[tag]
+            fixed = FIXED[tag]
+            if fixed is not None:
+                form, size = FIXED_FORMATS[tag], fixed.size
             elif tag in (Tag.OCTET_STRING, Tag.VISIBLE_STRING):
-                length, head_end = length_at(row, head_end, "row")
-                form = f"{length}s"
+                size, head_end = length_at(row, head_end, "row")
+                form = f"{size}s"
             elif tag in (Tag.NULL, Tag.DONT_CARE):
-                form = "0s"
+                form, size = "0s", 0
             else:
                 return None
             # The head of the first column holds the head of the row as well.
             columns.append((tag, row[start:head_end], form))
-            offset = start = head_end + struct.calcsize(">" + form)
+            offset = start = head_end + size
         return cls(columns) if columns else None
 
-    def match(self, buffer: bytes, offset: int) -> RawRow | None:
-        """The row at ``offset`` if it has this layout, else None."""
-        end = offset + self._size
-        if end > len(buffer):
-            return None
-        fields = self._unpack_from(buffer, offset)
-        if fields[::2] != self._heads:
-            return None
-        values = fields[1::2]
-        if self._nulls or self._texts:
-            values = self._plain(values)
-        return RawRow(buffer[offset:end], self.tags, values)
+    def run(self, buffer: bytes, offset: int, most: int) -> list[RawRow]:
+        """The rows from ``offset`` on, at most ``most``, up to the first of another layout."""
+        size, heads, tags, new_row = self._size, self._heads, self.tags, _new_row
+        is_plain = not self._nulls and not self._texts
+        whole = min(most, (len(buffer) - offset) // size)
+        rows: list[RawRow] = []
+        for fields in self._iter_unpack(memoryview(buffer)[offset : offset + whole * size]):
+            if fields[::2] != heads:
+                break
+            values = fields[1::2]
+            end = offset + size
+            rows.append(
+                new_row(
+                    RawRow,
+                    (buffer[offset:end], tags, values if is_plain else self._plain(values)),
+                )
+            )
+            offset = end
+        return rows
 
     def _plain(self, values: tuple[PlainValue, ...]) -> tuple[PlainValue, ...]:
         plain = list(values)
@@ -115,18 +127,20 @@ def iter_rows(
     count, offset = length_at(buffer, 1, "profile buffer")
     check_count(count, len(buffer) - offset, offset, limits)
     layouts: list[RowLayout] = []
-    for number in range(count):
+    number = 0
+    while number < count:
         for layout in layouts:
-            row = layout.match(buffer, offset)
-            if row is not None:
+            rows = layout.run(buffer, offset, count - number)
+            if rows:
                 break
         else:
-            row = _general(buffer, offset, number, limits)
-            learned = RowLayout.compile(row.raw) if len(layouts) < _LAYOUTS_KEPT else None
+            rows = [_general(buffer, offset, number, limits)]
+            learned = RowLayout.compile(rows[0].raw) if len(layouts) < _LAYOUTS_KEPT else None
             if learned is not None:
                 layouts.append(learned)
-        offset += len(row.raw)
-        yield row
+        number += len(rows)
+        offset += len(rows) * len(rows[0].raw)
+        yield from rows
     if offset != len(buffer) and not ignore_trailing:
         raise DecodeError(f"{len(buffer) - offset} octet(s) behind the last row", offset)
 

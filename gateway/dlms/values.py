@@ -6,10 +6,10 @@ columns than the value profile): it is found by (class, logical name, attribute)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from gateway.dlms.axdr import Data, Tag, float_to_decimal
 from gateway.dlms.classes import (
@@ -19,8 +19,8 @@ from gateway.dlms.classes import (
     ClassId,
     scaler_source,
 )
-from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
-from gateway.dlms.rows import RawRow
+from gateway.dlms.cosem_time import Resolver, TimeRules
+from gateway.dlms.rows import PlainValue, RawRow
 from gateway.errors import DecodeError, MeterChanged
 from gateway.model import (
     DATA_TYPE_NAMES,
@@ -52,6 +52,20 @@ _NUMBERS: Final = frozenset(
     }
 )
 _FLOATS: Final = frozenset({Tag.FLOAT32, Tag.FLOAT64})
+_AS_THEY_ARE: Final = frozenset(
+    {
+        Tag.NULL,
+        Tag.DONT_CARE,
+        Tag.BOOLEAN,
+        Tag.BIT_STRING,
+        Tag.OCTET_STRING,
+        Tag.VISIBLE_STRING,
+        Tag.UTF8_STRING,
+        Tag.DATE,
+        Tag.TIME,
+        Tag.COMPACT_ARRAY,
+    }
+)
 
 
 def read_capture_objects(data: Data) -> tuple[CaptureObject, ...]:
@@ -119,35 +133,59 @@ def is_time(source: CaptureObject) -> bool:
     )
 
 
-def to_value(raw: object, tag: int, column: Column, rules: TimeRules) -> Value:
+Converter = Callable[[Any], Value]
+"""From a value as ``axdr.Data`` holds it to the exact value it means."""
+
+
+def to_value(raw: PlainValue, tag: int, column: Column, rules: TimeRules) -> Value:
     """One exact value. Raises MeterChanged for a number whose register's scaler is unknown.
 
     A float32 that is not a number becomes None: its octets stay in the row.
     """
-    if tag in _NUMBERS and isinstance(raw, int):
-        return _scaled(Decimal(raw), column)
-    if tag in _FLOATS and isinstance(raw, bytes):
-        try:
-            return _scaled(float_to_decimal(raw), column)
-        except DecodeError:
-            return None
-    if (
-        isinstance(raw, bytes)
-        and len(raw) == 12
-        and (tag == Tag.DATE_TIME or is_time(column.source))
-    ):
-        return resolve(CosemDateTime.from_octets(raw), rules)
-    if raw is None or isinstance(raw, (bool, str, bytes)):
-        return raw
+    return converter(tag, column, Resolver(rules))(raw)
+
+
+def converter(tag: int, column: Column, resolver: Resolver) -> Converter:
+    """How values of this type in this column are converted; raises as ``to_value``."""
+    if tag in _NUMBERS:
+        unit = _unit(column)
+        return Decimal if unit is None else unit.__mul__
+    if tag in _FLOATS:
+        return _float_converter(_unit(column))
+    if tag == Tag.DATE_TIME:
+        return resolver
+    if tag == Tag.OCTET_STRING and is_time(column.source):
+        return lambda octets: resolver(octets) if len(octets) == 12 else octets
+    if tag in _AS_THEY_ARE:
+        return _as_it_is
     raise DecodeError(f"column {column.source} holds {DATA_TYPE_NAMES.get(tag, tag)}")
 
 
-def _scaled(number: Decimal, column: Column) -> Decimal:
+def _unit(column: Column) -> Decimal | None:
+    """What numbers of this column count in: 1E-2 where the scaler is -2; None where it has none.
+
+    Multiplying by it moves the point and keeps every digit, trailing zeros too.
+    """
     if column.scaler is not None:
-        return number.scaleb(column.scaler)
+        return Decimal((0, (1,), column.scaler))
     if scaler_source(column.source) is not None:
         raise MeterChanged(f"column {column.source}: a number without its register's scaler")
-    return number
+    return None
+
+
+def _float_converter(unit: Decimal | None) -> Converter:
+    def convert(octets: bytes) -> Decimal | None:
+        try:
+            number = float_to_decimal(octets)
+        except DecodeError:
+            return None
+        return number if unit is None else number * unit
+
+    return convert
+
+
+def _as_it_is(raw: Value) -> Value:
+    return raw
 
 
 def to_rows(
@@ -166,26 +204,33 @@ def to_rows(
     """
     columns = capture_list.columns
     clock = _clock_index(columns)
+    resolver = Resolver(rules)
     rows: list[Row] = []
     previous_s: int | None = None
     types = [column.type_name for column in columns]
+    tags: tuple[int, ...] | None = None
+    converters: tuple[Converter, ...] = ()
     for raw in raw_rows:
-        if len(raw.values) != len(columns):
-            raise MeterChanged(
-                f"a row has {len(raw.values)} columns where the capture list has {len(columns)}"
-            )
-        values = tuple(
-            to_value(value, tag, column, rules)
-            for value, tag, column in zip(raw.values, raw.tags, columns, strict=True)
-        )
+        if raw.tags != tags:
+            tags = raw.tags
+            converters = _converters(tags, columns, resolver)
+            types = [DATA_TYPE_NAMES[t] if t else old for t, old in zip(tags, types, strict=True)]
+        values = tuple([convert(v) for convert, v in zip(converters, raw.values, strict=True)])
         when, quality = _captured(values, clock, previous_s, period_s, received_at_s)
         previous_s = when
         rows.append(Row(when, values, raw.raw, quality))
-        for index, tag in enumerate(raw.tags):
-            if tag:
-                types[index] = DATA_TYPE_NAMES[tag]
     typed = tuple(replace(c, type_name=t) for c, t in zip(columns, types, strict=True))
     return tuple(rows), CaptureList(typed)
+
+
+def _converters(
+    tags: Sequence[int], columns: Sequence[Column], resolver: Resolver
+) -> tuple[Converter, ...]:
+    if len(tags) != len(columns):
+        raise MeterChanged(
+            f"a row has {len(tags)} columns where the capture list has {len(columns)}"
+        )
+    return tuple(converter(t, c, resolver) for t, c in zip(tags, columns, strict=True))
 
 
 def _clock_index(columns: Sequence[Column]) -> int | None:

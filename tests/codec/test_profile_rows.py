@@ -148,10 +148,12 @@ def test_a_layout_matches_the_row_it_was_compiled_from(members: list[Data]) -> N
     has_none = {Tag.BIT_STRING, Tag.UTF8_STRING, Tag.COMPACT_ARRAY} & {m.tag for m in members}
     assert (layout is None) == bool(has_none)
     if layout is not None:
-        assert layout.match(octets, 0) == RawRow(
-            octets, tuple(m.tag for m in members), tuple(m.value for m in members)
-        )
-        assert layout.match(octets[:-1], 0) is None
+        row = RawRow(octets, tuple(m.tag for m in members), tuple(m.value for m in members))
+        assert layout.run(octets, 0, 1) == [row]
+        assert layout.run(octets * 3, len(octets), 1) == [row]
+        assert layout.run(octets * 3, len(octets), 9) == [row] * 2
+        assert layout.run(octets + octets[:-1], 0, 9) == [row]
+        assert layout.run(octets[:-1], 0, 9) == []
 
 
 @pytest.mark.parametrize("row", [b"", b"\x01\x00", b"\x02\x00", b"\x02\x01\x02\x01\x00"])
