@@ -201,7 +201,7 @@ class Resolver:
     def __call__(self, octets: bytes) -> Instant:
         """The instant of 12 octets; raise DecodeError for another length."""
         of_day = octets[:5] + octets[9:]
-        if self._day is None or of_day != self._octets or len(octets) != 12:
+        if self._day is None or of_day != self._octets:
             when = CosemDateTime.from_octets(octets)
             self._day = _Day(when.date, when.deviation_minutes, when.status, self._rules)
             self._octets = of_day
