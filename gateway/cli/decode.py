@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import click
 
@@ -25,6 +25,7 @@ from gateway.dlms.inspection import (
 )
 from gateway.errors import ConfigError, UsageError
 from gateway.keys import load_keys_file
+from gateway.profile.push_lists import PushLists, load_push_lists
 
 MAX_INPUT_OCTETS: Final = 16 * 1024 * 1024
 """Far beyond any recorded session; more is a mistake."""
@@ -79,6 +80,9 @@ _TWICE: Final = (
 """Fields for programs: what they say stands in another line for people."""
 _LONGEST: Final = 200
 
+_Tables: TypeAlias = Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]
+"""Heads and rows."""
+
 
 @click.command("decode")
 @click.argument("file", metavar="FILE|-")
@@ -104,13 +108,15 @@ def decode_command(
         content = _read(file)
         keys = _keys(keys_file)
         borne = Quirks(tagged_date_time=TAGGED_DATE_TIME in quirks)
-        capture = _capture(file, content)
-        if capture is not None:
-            document = explain_capture(read_capture(capture, file), keys=keys, quirks=borne)
+        parsed = _capture(file, content)
+        if parsed is not None:
+            capture = read_capture(parsed, file)
+            maker = load_push_lists().get(capture.make)
+            document = explain_capture(capture, keys=keys, quirks=borne, maker=maker)
             if as_json:
                 print_json(document)
             else:
-                _print_capture(document)
+                _print_capture(document, maker)
             return
         messages = Inspector(keys, borne).inspect(_octets(file, content))
         if as_json:
@@ -174,18 +180,18 @@ def _octets(file: str, content: bytes) -> bytes:
     return bytes.fromhex(digits.decode("ascii"))
 
 
-def _print_capture(document: Mapping[str, object]) -> None:
+def _print_capture(document: Mapping[str, object], maker: PushLists | None) -> None:
     name = str(document["id"])
     decoded = cast("dict[str, Described]", document["decoded"])
     if document["layout"] == "message" and "message" in decoded:
         message = decoded.pop("message")
-        _print_message(name, message | {"obis": decoded})
+        _print_message(name, message | {"obis": decoded}, maker)
         return
     for frame, message in decoded.items():
-        _print_message(f"{name}, {_words(frame)}", message)
+        _print_message(f"{name}, {_words(frame)}", message, maker)
 
 
-def _print_message(title: str, message: Described) -> None:
+def _print_message(title: str, message: Described, maker: PushLists | None = None) -> None:
     click.echo(click.style(title, bold=True))
     for label, names in (("link", _LINK), ("security", _SECURITY)):
         facts = [
@@ -207,26 +213,26 @@ def _print_message(title: str, message: Described) -> None:
     for name, value in message.items():
         if name not in hidden and value is not None:
             click.echo(f"  {_words(name)}: {_text(value)}")
-    for head, rows in _tables(message):
+    for head, rows in _tables(message, maker):
         print_table("", head, rows)
     click.echo()
 
 
-def _tables(message: Described) -> Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]:
+def _tables(message: Described, maker: PushLists | None) -> _Tables:
     buffer = message.get("value")
     if "rows" in message and isinstance(buffer, list) and buffer:
         head = [f"column {number}" for number in range(len(buffer[0]))]
         yield head, [list(map(_text, row)) for row in buffer]
-    yield from _body_tables(message)
+    yield from _body_tables(message, maker)
 
 
-def _body_tables(message: Described) -> Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]:
+def _body_tables(message: Described, maker: PushLists | None) -> _Tables:
     named = message.get("obis")
     if isinstance(named, dict) and named:
         yield (
             ["logical name", "name", "value", "unit"],
             [
-                [obis, _words(name_of(obis)), _text(entry["value"]), entry.get("unit", "")]
+                [obis, _words(name_of(obis, maker)), _text(entry["value"]), entry.get("unit", "")]
                 for obis, entry in named.items()
             ],
         )

@@ -16,6 +16,7 @@ from gateway.dlms.inspection.lists import named_fields
 from gateway.dlms.inspection.opening import InspectionKeys
 from gateway.errors import ConfigError, DecodeError
 from gateway.model import Secret
+from gateway.profile.push_lists import PushLists
 
 _LAYOUTS: Final = ("message", "each")
 _LINK_ONLY: Final = "link layer only"
@@ -101,21 +102,26 @@ def _secret(keys: Mapping[str, object], name: str, file: str) -> Secret | None:
 
 
 def explain_capture(
-    capture: Capture, *, keys: InspectionKeys | None = None, quirks: Quirks | None = None
+    capture: Capture,
+    *,
+    keys: InspectionKeys | None = None,
+    quirks: Quirks | None = None,
+    maker: PushLists | None = None,
 ) -> dict[str, object]:
     """``{"id", "layout", "decoded", "quirks_used"}``; ``decoded`` has the shape of ``[expected]``.
 
     Strictly first; frames that only a quirk makes readable are read with it, and its name stands in
-    ``quirks_used``. ``keys`` go before the capture's own. Raises DecodeError naming the frame,
-    LimitExceeded, SecurityError.
+    ``quirks_used``. ``keys`` go before the capture's own. Values of a push list get the names and
+    scalers of ``maker``; without it they stay as they were sent. Raises DecodeError naming the
+    frame, LimitExceeded, SecurityError.
     """
     if keys is not None:
         capture = replace(capture, keys=keys)
     try:
-        decoded = _explain(capture, quirks or Quirks())
+        decoded = _explain(capture, quirks or Quirks(), maker)
     except DecodeError as strictly:
         try:
-            decoded = _explain(capture, Quirks(tagged_date_time=True))
+            decoded = _explain(capture, Quirks(tagged_date_time=True), maker)
         except DecodeError:
             raise strictly from None
     messages = (message for message in (decoded, *decoded.values()) if isinstance(message, dict))
@@ -128,7 +134,7 @@ def explain_capture(
     }
 
 
-def _explain(capture: Capture, quirks: Quirks) -> Described:
+def _explain(capture: Capture, quirks: Quirks, maker: PushLists | None) -> Described:
     def fresh() -> Inspector:
         return Inspector(capture.keys, quirks)
 
@@ -138,11 +144,11 @@ def _explain(capture: Capture, quirks: Quirks) -> Described:
         # Wired M-Bus is told by its first frame.
         first = capture.frames[0]
         whole = first if is_wired_mbus(first) else b"".join(capture.frames)
-        return _as_message(_only(fresh().inspect(whole)), capture.make)
+        return _as_message(_only(fresh().inspect(whole)), maker)
     else:
 
         def look(octets: bytes) -> Described:
-            return _as_frame(_only(fresh().inspect(octets)), capture.make)
+            return _as_frame(_only(fresh().inspect(octets)), maker)
 
     decoded: Described = {}
     for number, octets in enumerate(capture.frames):
@@ -164,26 +170,26 @@ def _positions(message: Described) -> list[object]:
     return list(position.values()) if isinstance(position, dict) else []
 
 
-def _fields(message: Described, make: str) -> Described:
-    if "body_elements" not in message:
+def _fields(message: Described, maker: PushLists | None) -> Described:
+    if maker is None or "body_elements" not in message:
         return {}
     fields = named_fields(
-        make,
+        maker,
         named=cast("dict[str, dict[str, object]]", message["obis"]),
         positions=_positions(message),
         unnamed=cast("list[object]", message["without_obis"]),
         apdu_date_time=message["apdu_date_time"],
     )
-    return {"decoded_fields": fields} if fields else {}
+    return {"decoded_fields": fields}
 
 
-def _as_frame(message: Described, make: str) -> Described:
-    return message | _fields(message, make)
+def _as_frame(message: Described, maker: PushLists | None) -> Described:
+    return message | _fields(message, maker)
 
 
-def _as_message(message: Described, make: str) -> Described:
+def _as_message(message: Described, maker: PushLists | None) -> Described:
     """Values by logical name; everything else about the message under ``message``."""
-    fields = _fields(message, make)
+    fields = _fields(message, maker)
     named = cast("dict[str, object]", message.pop("obis", {}))
     positions = _positions(message)
     message.pop("position", None)
