@@ -7,6 +7,7 @@ says local time + deviation = UTC, so India is -330; Indian meters are seen to s
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntFlag, StrEnum
@@ -25,6 +26,8 @@ SANE_FLOOR_S: Final = 1_262_304_000
 """2010-01-01T00:00:00Z: no smart meter of today captured anything before, so an earlier date is
 a clock that lost its battery (1970 and 2000 are seen)."""
 
+_DATE: Final = struct.Struct(">H3B")
+_DEVIATION_AND_STATUS: Final = struct.Struct(">hB")
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _DAY_S: Final = 86_400
 
@@ -94,8 +97,10 @@ class CosemDate:
 
     def to_octets(self) -> bytes:
         """The 5 octets; raise UsageError where a field does not fit."""
-        year = _octets("year", self.year, 2)
-        return year + _fields(month=self.month, day=self.day, weekday=self.weekday)
+        try:
+            return _DATE.pack(self.year, self.month, self.day, self.weekday)
+        except struct.error:
+            raise UsageError(f"{self}: 2 octets for the year, 1 for each other field") from None
 
     @property
     def ordinal(self) -> int | None:
@@ -123,12 +128,10 @@ class CosemTime:
 
     def to_octets(self) -> bytes:
         """The 4 octets; raise UsageError where a field does not fit."""
-        return _fields(
-            hour=self.hour,
-            minute=self.minute,
-            second=self.second,
-            hundredths=self.hundredths,
-        )
+        try:
+            return bytes((self.hour, self.minute, self.second, self.hundredths))
+        except ValueError:
+            raise UsageError(f"{self}: 1 octet for each field") from None
 
     @property
     def second_of_day(self) -> int | None:
@@ -164,11 +167,11 @@ class CosemDateTime:
 
     def to_octets(self) -> bytes:
         """The 12 octets; raise UsageError where a field does not fit."""
-        if not -0x8000 <= self.deviation_minutes <= 0x7FFF:
-            raise UsageError(f"deviation of {self.deviation_minutes} minutes has no octets")
-        deviation = self.deviation_minutes.to_bytes(2, "big", signed=True)
-        status = _octets("clock status", self.status, 1)
-        return self.date.to_octets() + self.time.to_octets() + deviation + status
+        try:
+            end = _DEVIATION_AND_STATUS.pack(self.deviation_minutes, self.status)
+        except struct.error:
+            raise UsageError(f"{self}: 2 octets for the deviation, 1 for the status") from None
+        return self.date.to_octets() + self.time.to_octets() + end
 
     @property
     def without_deviation(self) -> CosemDateTime:
@@ -287,13 +290,3 @@ def _second_of_day(hour: int, minute: int, second: int) -> int | None:
 def _check_length(what: str, octets: bytes, length: int) -> None:
     if len(octets) != length:
         raise DecodeError(f"a COSEM {what} has {length} octets, not {len(octets)}")
-
-
-def _octets(field: str, value: int, count: int) -> bytes:
-    if not 0 <= value < 1 << (8 * count):
-        raise UsageError(f"{field} = {value} does not fit into {count} octet(s)")
-    return value.to_bytes(count, "big")
-
-
-def _fields(**fields: int) -> bytes:
-    return b"".join(_octets(name, value, 1) for name, value in fields.items())

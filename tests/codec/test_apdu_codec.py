@@ -247,7 +247,7 @@ def test_an_apdu_past_the_limit_is_refused_unread() -> None:
         ("60 0B A109060760857405080201", "context is 60857405080201, allowed: 608574050801"),
         ("60 16 A109060760857405080101 A109060760857405080101", "field 0xa1 stands twice"),
         ("62 04 8002 0000", "reason is not one octet"),
-        ("62 04 BE 02 0500", "user-information holds tag 0x05, allowed: 0x04"),
+        ("62 04 BE 02 0500", "user-information holds tag 0x05, allowed: tag 0x04"),
         ("01 00 00 00 06 5F1F0408 001014 04B0", "conformance starts with 5f1f0408"),
         ("C0 01 C1 0007 0100630100FF 02 01 01 0200", "range descriptor: not a structure of 4"),
         ("C0 01 C1 0007 0100630100FF 02 01 02 0204 1101 1101 1101 1101", "a member has type 17"),

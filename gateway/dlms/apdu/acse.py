@@ -16,7 +16,7 @@ from gateway.dlms.apdu.results import (
     ProviderDiagnostic,
     UserDiagnostic,
 )
-from gateway.dlms.axdr.octets import OctetReader, counted, unsigned
+from gateway.dlms.axdr.octets import OctetReader, counted, length_at, unsigned
 from gateway.errors import DecodeError, UsageError
 from gateway.model import Secret
 
@@ -196,19 +196,14 @@ def _encode_release(reason: int | None, user_information: bytes | None) -> bytes
 
 def _fields(reader: OctetReader) -> dict[int, tuple[bytes, int]]:
     """Tag -> (content, offset) of the APDU's fields; each may stand once."""
-    length_from = reader.offset
-    content = reader.counted("content")
-    if reader.remaining:
-        raise DecodeError(f"{reader.what}: {reader.remaining} octet(s) too many", reader.offset)
-    base = length_from + (len(reader.octets) - length_from - len(content))
-    inner = OctetReader(content, reader.what)
+    reader.last("content")
     found: dict[int, tuple[bytes, int]] = {}
-    while inner.remaining:
-        where = base + inner.offset
-        tag = inner.u8("field tag")
+    while reader.remaining:
+        where = reader.offset
+        tag = reader.u8("field tag")
         if tag in found:
             raise DecodeError(f"{reader.what}: field {tag:#04x} stands twice", where)
-        found[tag] = (inner.counted(f"field {tag:#04x}"), where)
+        found[tag] = (reader.counted("field"), where)
     return found
 
 
@@ -224,15 +219,16 @@ class _Fields:
         if tag not in self.found:
             return None
         content, where = self.found[tag]
-        inner = OctetReader(content, f"{self.what}: {field}")
-        found = inner.u8("inner tag")
-        if found != wrapper:
+        if not content or content[0] != wrapper:
+            holds = f"tag {content[0]:#04x}" if content else "nothing"
             raise DecodeError(
-                f"{self.what}: {field} holds tag {found:#04x}, allowed: {wrapper:#04x}", where
+                f"{self.what}: {field} holds {holds}, allowed: tag {wrapper:#04x}", where
             )
-        value = inner.counted(field)
-        inner.end()
-        return value
+        length, start = length_at(content, 1, field)
+        if len(content) != start + length:
+            excess = len(content) - start - length
+            raise DecodeError(f"{self.what}: {field} is {excess:+} octet(s) off its length", where)
+        return content[start:]
 
     def octets(self, tag: int, field: str) -> bytes | None:
         """An OCTET STRING."""

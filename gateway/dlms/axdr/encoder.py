@@ -23,28 +23,28 @@ _OCTET_SIZES: Final[dict[int, int]] = {
 
 def encode(data: Data) -> bytes:
     """A-XDR octets of a value; raise UsageError where the value is not one of its type."""
+    tag, value = data
+    fixed = FIXED[tag] if 0 <= tag <= 255 else None
     try:
-        return _encode(data)
+        if fixed is None:
+            return bytes((tag,)) + _VARIABLE[tag](value)
+        if tag in _OCTET_SIZES:
+            _check_octets(value, _OCTET_SIZES[tag])
+        elif tag == Tag.BOOLEAN and not isinstance(value, bool):
+            raise ValueError(tag)
+        return bytes((tag,)) + fixed.pack(value)
+    except KeyError:
+        raise UsageError(f"{tag} is no DLMS data type") from None
     except (struct.error, ValueError, TypeError, AttributeError):
-        name = DATA_TYPE_NAMES.get(data.tag, f"type {data.tag}")
         # Octets and strings may be secrets: only numbers are shown.
-        shown = data.value if isinstance(data.value, int) else type(data.value).__name__
+        shown = value if isinstance(value, int) else type(value).__name__
+        name = DATA_TYPE_NAMES.get(tag, f"type {tag}")
         raise UsageError(f"not a value of {name}: {shown}") from None
 
 
-def _encode(data: Data) -> bytes:
-    tag, value = data
-    fixed = FIXED[tag] if 0 <= tag <= 255 else None
-    if fixed is None:
-        if tag not in _VARIABLE:
-            raise UsageError(f"{tag} is no DLMS data type")
-        return bytes((tag,)) + _VARIABLE[tag](value)
-    size = _OCTET_SIZES.get(tag)
-    if size is not None and (not isinstance(value, bytes) or len(value) != size):
-        raise ValueError(tag)
-    if tag == Tag.BOOLEAN and not isinstance(value, bool):
-        raise ValueError(tag)
-    return bytes((tag,)) + fixed.pack(value)
+def _check_octets(value: object, size: int) -> None:
+    if not isinstance(value, bytes) or len(value) != size:
+        raise ValueError(size)
 
 
 def _sequence(value: tuple[Data, ...]) -> bytes:
