@@ -3,7 +3,7 @@
 ``plain`` is the same job everywhere: octets to raw values. ``profile`` is the way to rows with
 times: ours ends in scaled exact values and resolved instants, dlms-cosem's profile parser in raw
 values and datetimes, gurux-dlms' update of a profile object likewise. Prints one JSON document;
-``ok`` says whether ``plain`` reached the aim, four times the rows of dlms-cosem.
+``ok`` says whether both reached the aim, four times the rows of dlms-cosem.
 
     python -m benchmarks.decode [--rows 1680]
 """
@@ -102,8 +102,8 @@ def measure(rows: int, rounds: int = 5, times: int = 10) -> dict[str, object]:
         "columns": COLUMNS,
         "rows_per_s": {"ours": ours, **peers},
         "ratio": ratios,
-        "aim": {"dlms-cosem": {"plain": AIM}},
-        "ok": ratios["dlms-cosem"]["plain"] >= AIM,
+        "aim": {"dlms-cosem": {"plain": AIM, "profile": AIM}},
+        "ok": min(ratios["dlms-cosem"].values()) >= AIM,
     }
 
 

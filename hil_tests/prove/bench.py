@@ -1,0 +1,89 @@
+"""Proof "bench": what sessions, decoding and a slow line cost beside what they must.
+
+Sessions and decoding are measured against gurux-dlms and dlms-cosem in the same run, in CPU time of
+the client; the line against the time its octets need. ``ok`` depends on ratios and counts only:
+figures in milliseconds or rows belong to the machine they were taken on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from benchmarks import decode, line, session
+from gateway.errors import UsageError
+from hil_tests.peers.runner import PYTHON
+from hil_tests.prove import Options
+
+_SESSIONS: Final = {False: 20, True: 100}
+_SESSION_ROUNDS: Final = {False: 3, True: 6}
+_DECODE_ROUNDS: Final = {False: 3, True: 15}
+_LINE_SESSIONS: Final = {False: 3, True: 12}
+_ROWS: Final = 1680
+
+
+def prove(options: Options) -> dict[str, Any]:
+    """All figures, each aim with whether it is met; ``ok`` when all are and the counts are right.
+
+    Raises UsageError where the libraries to measure against are not installed.
+    """
+    if not PYTHON.exists():
+        raise UsageError("the libraries to measure against are missing: scripts/setup peers")
+    long = options.long
+    options.tell("sessions: ours, dlms-cosem, gurux-dlms")
+    sessions = session.measure(_SESSIONS[long], _SESSION_ROUNDS[long])
+    options.tell("decoding of profile rows")
+    decoding = decode.measure(_ROWS, _DECODE_ROUNDS[long])
+    options.tell("one line at 9600 baud")
+    slow_line = line.measure(_LINE_SESSIONS[long])
+    aims = [*_session_aims(sessions), *_decode_aims(decoding), _line_aim(slow_line)]
+    parts = {"sessions": sessions, "decode": decoding, "slow_line": slow_line}
+    return {
+        "ok": all(part["ok"] for part in parts.values()) and all(aim["met"] for aim in aims),
+        "aims": aims,
+        **{
+            name: {key: value for key, value in part.items() if key not in ("name", "machine")}
+            for name, part in parts.items()
+        },
+    }
+
+
+def _session_aims(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _aim(
+            f"session over {link['link']}: times cheaper than {peer}",
+            link["times_cheaper"][peer],
+            at_least=wanted,
+        )
+        for link in document["links"]
+        for peer, wanted in link["aim_times_cheaper"].items()
+    ]
+
+
+def _decode_aims(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _aim(
+            f"decoding, {way}: times the rows per second of {peer}",
+            document["ratio"][peer][way],
+            at_least=wanted,
+        )
+        for peer, ways in document["aim"].items()
+        for way, wanted in ways.items()
+    ]
+
+
+def _line_aim(document: dict[str, Any]) -> dict[str, Any]:
+    return _aim(
+        "a 9600 baud line: session time over wire time and turnarounds",
+        document["quotient"],
+        at_most=document["aim"],
+    )
+
+
+def _aim(
+    what: str, value: float, *, at_least: float | None = None, at_most: float | None = None
+) -> dict[str, Any]:
+    """One promise as a row: what was measured, what was wanted, whether it was reached."""
+    if at_least is not None:
+        return {"what": what, "value": value, "at_least": at_least, "met": value >= at_least}
+    assert at_most is not None
+    return {"what": what, "value": value, "at_most": at_most, "met": value <= at_most}

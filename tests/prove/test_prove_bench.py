@@ -1,0 +1,97 @@
+"""The bench proof judges by ratios and counts: each aim that is missed is named and fails it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import UsageError
+from hil_tests.prove import Options, bench
+
+SESSIONS = {
+    "name": "session",
+    "machine": {},
+    "ok": True,
+    "links": [
+        {
+            "link": "wrapper",
+            "times_cheaper": {"gurux-dlms": 25.0, "dlms-cosem": 3.0},
+            "aim_times_cheaper": {"gurux-dlms": 25, "dlms-cosem": 3},
+        }
+    ],
+}
+DECODING = {
+    "ok": True,
+    "ratio": {"dlms-cosem": {"plain": 4.0, "profile": 4.0}, "gurux-dlms": {"plain": 9.0}},
+    "aim": {"dlms-cosem": {"plain": 4, "profile": 4}},
+}
+LINE = {"ok": True, "quotient": 1.03, "aim": 1.03}
+
+
+def prove(
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: dict[str, Any] = SESSIONS,
+    decoding: dict[str, Any] = DECODING,
+    line: dict[str, Any] = LINE,
+) -> dict[str, Any]:
+    monkeypatch.setattr("benchmarks.session.measure", lambda *_: sessions)
+    monkeypatch.setattr("benchmarks.decode.measure", lambda *_: decoding)
+    monkeypatch.setattr("benchmarks.line.measure", lambda *_: line)
+    return bench.prove(Options())
+
+
+@pytest.fixture(autouse=True)
+def peers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hil_tests.prove.bench.PYTHON", Path(__file__))
+
+
+def test_aims_that_are_just_reached_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = prove(monkeypatch)
+    assert document["ok"]
+    assert len(document["aims"]) == 5
+    assert all(aim["met"] for aim in document["aims"])
+
+
+@pytest.mark.parametrize(
+    "missed",
+    [
+        {"line": {**LINE, "quotient": 1.04}},
+        {"decoding": {**DECODING, "ratio": {"dlms-cosem": {"plain": 9.0, "profile": 3.9}}}},
+        {
+            "sessions": {
+                **SESSIONS,
+                "links": [
+                    {
+                        **SESSIONS["links"][0],  # type: ignore[index]
+                        "times_cheaper": {"gurux-dlms": 24.9, "dlms-cosem": 3.0},
+                    }
+                ],
+            }
+        },
+    ],
+    ids=lambda missed: next(iter(missed)),
+)
+def test_one_aim_that_is_missed_is_named_and_fails_the_proof(
+    monkeypatch: pytest.MonkeyPatch, missed: dict[str, Any]
+) -> None:
+    document = prove(monkeypatch, **missed)
+    assert not document["ok"]
+    assert [aim["met"] for aim in document["aims"]].count(False) == 1
+
+
+@pytest.mark.parametrize("part", ["sessions", "decoding", "line"])
+def test_wrong_counts_fail_the_proof_whatever_the_ratios(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    whole = {"sessions": SESSIONS, "decoding": DECODING, "line": LINE}[part]
+    document = prove(monkeypatch, **{part: {**whole, "ok": False}})  # type: ignore[dict-item]
+    assert not document["ok"]
+    assert all(aim["met"] for aim in document["aims"])
+
+
+def test_libraries_that_are_missing_are_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hil_tests.prove.bench.PYTHON", Path(__file__) / "none")
+    with pytest.raises(UsageError, match="scripts/setup peers"):
+        prove(monkeypatch)
