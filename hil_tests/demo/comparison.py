@@ -82,22 +82,21 @@ def number(text: object) -> Decimal | None:
 
 
 def _days(daily: dict[str, Any], truth: MeterTruth, findings: Findings) -> None:
-    shown = {day["date"]: day for day in daily["days"]}
+    shown = {date.fromisoformat(day["date"]): day for day in daily["days"]}
     window = truth.daily
-    for day in local_days(min(truth.midnights), truth.checked_s, truth.zone_s):
+    wanted = set(local_days(window.first_s, window.last_s - 1, truth.zone_s))
+    filled = {day for day, one in shown.items() if one["units_wh"] is not None}
+    for day in sorted(wanted | filled):
+        findings.days_compared += 1
         opening_s = _midnight_s(day, truth.zone_s)
-        closing_s = opening_s + DAY_S
-        one = shown.get(day.isoformat())
-        has_units = one is not None and one["units_wh"] is not None
-        if has_units or (window.first_s <= opening_s and closing_s <= window.last_s):
-            findings.days_compared += 1
-            _day(f"{truth.meter} {day}", one or {}, truth, (opening_s, closing_s), findings)
+        midnights = (opening_s, opening_s + DAY_S)
+        _day(f"{truth.meter} {day}", shown.get(day, {}), truth, midnights, findings)
 
 
 def _day(
     what: str, shown: dict[str, Any], truth: MeterTruth, midnights: tuple[int, int], found: Findings
 ) -> None:
-    opening, closing = (truth.midnights.get(at_s) for at_s in midnights)
+    opening, closing = (truth.register_at(at_s) for at_s in midnights)
     if opening is None or closing is None:
         found.mismatches.append(f"{what}: on the page, and the meter has no such day")
         return
@@ -123,7 +122,7 @@ def _blocks(loads: Iterable[dict[str, Any]], truth: MeterTruth, findings: Findin
     filled = {end_s for end_s, (block, _) in shown.items() if block["wh"] is not None}
     for end_s in sorted(wanted | {end_s for end_s in filled if end_s is not None}):
         what = f"{truth.meter} block that ends at {end_s}"
-        true = truth.block_wh.get(end_s)
+        true = truth.block_at(end_s)
         if true is None:
             findings.mismatches.append(f"{what}: on the page, and the meter has no such block")
             continue

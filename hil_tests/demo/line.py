@@ -83,8 +83,11 @@ class Line:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._tell("stopping")
-        self._stack.close()
+        try:
+            self._tell("stopping")
+        finally:
+            # Also where nobody can be told any more: the terminal may be closed.
+            self._stack.close()
 
     def check(self) -> None:
         """Raise NoAnswer if a process ended by itself."""

@@ -26,7 +26,7 @@ Pause = Callable[[float], None]
 
 
 class StopSignals:
-    """SIGINT and SIGTERM as a wish that ``pause`` makes known, at no other place.
+    """Ctrl-C, SIGTERM or a closed terminal: a wish that ``pause`` makes known, and nothing else.
 
     So a run is never torn apart while it starts or stops a process; context manager.
     """
@@ -38,7 +38,7 @@ class StopSignals:
     def __enter__(self) -> Self:
         # Python gives signals to its main thread only; elsewhere nobody sends us any.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 self._before[number] = signal.signal(number, self._want)
         return self
 

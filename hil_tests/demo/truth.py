@@ -16,6 +16,8 @@ from hil_tests.emulator.fleet import truth_of
 from hil_tests.emulator.scenario import MeterScenario, Scenario, WireKind
 
 DAY_S: Final = 86_400
+_FETCH_S: Final = 300
+"""Pages are fetched one after the other once ``checked_s`` was taken; readings go on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,17 @@ class Window:
 class MeterTruth:
     """One meter's figures in Wh by capture time (UTC seconds), as its number format shows them.
 
-    What lies in ``daily`` and ``blocks`` must be on the page; ``midnights`` and ``block_wh`` may
-    hold more, which must be right where it is shown. ``register_at`` has the register at any
-    instant.
+    What lies in ``daily`` and ``blocks`` must be on the page; what else is shown must be right.
+    ``register_at`` has the register at any instant and ``block_at`` the block that ends then,
+    None where the meter has none.
     """
 
     meter: str
     zone_s: int
     daily: Window
     blocks: Window
-    midnights: dict[int, Decimal]
-    block_wh: dict[int, Decimal]
-    register_at: Callable[[int], Decimal]
+    register_at: Callable[[int], Decimal | None]
+    block_at: Callable[[int], Decimal | None]
     started_s: int
     checked_s: int
 
@@ -78,7 +79,18 @@ def _truth(
     block = Cadence(period_s=meter.capture_period_s, zone_s=zone_s)
     # The oldest block of a full buffer is overwritten while it is being read: one block less.
     first_block_s = block.last_at(checked_s) - block_days * DAY_S + block.period_s
-    ends = (started_s, checked_s)
+
+    def register_at(at_s: int) -> Decimal | None:
+        if not scenario.installed_s <= at_s <= checked_s + _FETCH_S:
+            return None
+        return oracle.register_at(at_s).shown.import_wh
+
+    def block_at(end_s: int) -> Decimal | None:
+        is_end = (end_s - scenario.installed_s) % block.period_s == 0
+        if not is_end or not scenario.installed_s < end_s <= checked_s + _FETCH_S:
+            return None
+        return oracle.block_at(end_s).shown.import_wh
+
     return MeterTruth(
         meter=meter.serial,
         zone_s=zone_s,
@@ -92,13 +104,8 @@ def _truth(
             block.last_at(started_s),
             block.period_s,
         ),
-        midnights={
-            row.captured_at_s: row.shown.import_wh for at in ends for row in oracle.daily_rows(at)
-        },
-        block_wh={
-            row.captured_at_s: row.shown.import_wh for at in ends for row in oracle.block_rows(at)
-        },
-        register_at=lambda at_s: oracle.register_at(at_s).shown.import_wh,
+        register_at=register_at,
+        block_at=block_at,
         started_s=started_s,
         checked_s=checked_s,
     )

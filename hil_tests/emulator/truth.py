@@ -73,8 +73,12 @@ class Truth:
     def block_rows(self, now_s: int) -> Iterator[TruthRow]:
         """The block load profile at ``now_s``, oldest first, stamped with the interval's end."""
         for end_s in block_ends(self._household, now_s, self._period_s):
-            energy = self._household.interval(end_s, self._period_s).energy
-            yield TruthRow(end_s, energy, _shown(energy, self._block))
+            yield self.block_at(end_s)
+
+    def block_at(self, end_s: int) -> TruthRow:
+        """The block that ends then; UsageError where none does or the meter did not stand yet."""
+        energy = self._household.interval(end_s, self._period_s).energy
+        return TruthRow(end_s, energy, _shown(energy, self._block))
 
     def days(self, now_s: int) -> Iterator[tuple[str, Shown, Energy]]:
         """Each whole local day in the daily profile: its ISO date, units shown and exact."""

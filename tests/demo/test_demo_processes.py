@@ -76,7 +76,7 @@ def test_the_database_of_the_environment_is_not_the_runs(
     child.finish(30, time.sleep)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_signal_is_known_at_the_next_pause_and_nowhere_else(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopSignals() as signals:
