@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from gateway.errors import UsageError
@@ -82,6 +83,18 @@ def missing(
         if time not in captured and time not in asked
     ]
     return sorted(_slices(_runs(wanted, cadence.period_s), slice_rows), reverse=True)
+
+
+def stored_period_s(captured: Iterable[int], *, default_s: int) -> int:
+    """The capture period that stored times (UTC seconds) show, at least ``default_s``.
+
+    For a meter that has not said its period yet: asking it for every capture that its profile
+    would have, and it has not, costs a request for each. A guess that is too long is put right
+    when the meter says its own.
+    """
+    steps = (later - earlier for earlier, later in pairwise(sorted(set(captured))))
+    step = min(steps, default=default_s)
+    return step if step > default_s and step <= DAY_S and DAY_S % step == 0 else default_s
 
 
 def _runs(times: Iterable[int], period_s: int) -> Iterator[list[int]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
 
-from gateway.dlms.plan import DAY_S, Span, missing
+from gateway.dlms.plan import DAY_S, Span, missing, stored_period_s
 from gateway.errors import GatewayError, PeerRefused, StoreError
 from gateway.model import (
     MeterId,
@@ -165,6 +165,10 @@ class ReadingLoop:
         captured = await self.readings.run(
             ReadingsStore.captured_times, access.meter, kind, now_s - horizon_s - DAY_S, now_s
         )
+        if kind not in state.period_s:
+            # Since the start the meter was not asked yet; the rows it gave before tell.
+            period_s = stored_period_s(captured, default_s=cadence.period_s)
+            cadence = replace(cadence, period_s=period_s)
         trimmed = await self.readings.run(ReadingsStore.trimmed_through, access.meter, kind)
         if trimmed is not None:
             horizon_s = max(0, min(horizon_s, now_s - trimmed - 1))

@@ -12,14 +12,18 @@ from gateway.errors import LinkLost
 from hil_tests.demo.truth import MeterTruth
 
 _ARRIVED: Final[LiteralString] = """
-    select w.meter, sum((
+    select w.meter, sum(least(w.most, (
         select count(distinct r.captured_at_s) from readings r join meters m using (meter_no)
         where m.meter = w.meter and r.profile = w.profile::profile_kind
-          and r.captured_at_s between w.first_s and w.last_s))
-    from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
-        as w (meter, profile, first_s, last_s)
+          and r.captured_at_s between w.first_s and w.last_s)))
+    from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+        as w (meter, profile, first_s, last_s, most)
     group by w.meter
 """
+
+_ALWAYS_S: Final = 1 << 40
+_Window = tuple[str, str, int, int, int]
+"""Meter, profile, first and last capture time, and the most rows that count."""
 
 Identity = tuple[str, str, int, bytes]
 """A row by what it is: meter, profile, capture time, digest."""
@@ -45,20 +49,14 @@ class Backend:
     def arrived(self, truths: Iterable[MeterTruth]) -> dict[str, int]:
         """Rows of each meter that were expected and are there. Raises LinkLost.
 
-        At most one set of present values counts: how many there are is a matter of time.
+        One set of present values of this run counts: how many there are is a matter of time.
         """
-        windows: list[tuple[str, str, int, int]] = []
+        windows: list[_Window] = []
         for truth in truths:
-            windows.append((truth.meter, "daily_load", truth.daily.first_s, truth.daily.last_s))
-            windows.append((truth.meter, "block_load", truth.blocks.first_s, truth.blocks.last_s))
-        counts = {meter: int(rows) for meter, rows in self._rows(_ARRIVED, windows)}
-        present = self._rows(
-            "select distinct m.meter from readings r join meters m using (meter_no)"
-            " where r.profile = 'instantaneous'"
-        )
-        for (meter,) in present:
-            counts[meter] = counts.get(meter, 0) + 1
-        return counts
+            for profile, window in (("daily_load", truth.daily), ("block_load", truth.blocks)):
+                windows.append((truth.meter, profile, window.first_s, window.last_s, window.rows))
+            windows.append((truth.meter, "instantaneous", truth.started_s, _ALWAYS_S, 1))
+        return {meter: int(rows) for meter, rows in self._rows(_ARRIVED, windows)}
 
     def identities(self) -> list[Identity]:
         """Every row that was ever committed."""
@@ -74,7 +72,7 @@ class Backend:
         return int(count)
 
     def _rows(
-        self, query: LiteralString, windows: Iterable[tuple[str, str, int, int]] | None = None
+        self, query: LiteralString, windows: Iterable[_Window] | None = None
     ) -> list[tuple[Any, ...]]:
         columns = (
             None if windows is None else [list(column) for column in zip(*windows, strict=True)]
