@@ -34,6 +34,9 @@ from gateway.url import TransportUrl, parse_url
 
 CLIENTS: Final = {"mr": "meter_reader", "us": "utility_settings", "public": "public"}
 GENERIC: Final = "generic"
+_SAPS: Final = {"mr": 32, "us": 48, "public": 16}
+"""Client SAPs as Indian meters have them (IS 15959-1)."""
+MAX_TIMEOUT_S: Final = 3600
 _SECRETS: Final = {
     Authentication.LLS: KeyName.LLS_PASSWORD,
     Authentication.HLS2: KeyName.HLS_SECRET,
@@ -65,11 +68,9 @@ def default_state_directory() -> Path:
 
 def generic_profile(options: MeterOptions) -> FirmwareProfile:
     """A profile that knows nothing but what the command line says."""
-    try:
-        client = int(options.client)
-    except ValueError:
-        sap = {"mr": 32, "us": 48, "public": 16}
-        client = sap[options.client]
+    client = _SAPS.get(options.client)
+    if client is None:
+        client = _number(options.client)
     authentication = Authentication(options.auth or "none")
     ciphering = Ciphering(options.security or "none")
     ciphers = ciphering is not Ciphering.NONE or authentication is Authentication.GMAC
@@ -90,9 +91,53 @@ def generic_profile(options: MeterOptions) -> FirmwareProfile:
     )
 
 
-def resolve(options: MeterOptions) -> tuple[TransportUrl, MeterAccess, str]:
-    """URL, access and association name; raise UsageError or ConfigError."""
+def _number(client: str) -> int:
+    if not (client.isascii() and client.isdigit() and len(client) <= 5):
+        raise UsageError(f"--client {client}: mr, us, public or a number is wanted")
+    return int(client)
+
+
+def _association(profile: FirmwareProfile, client: str) -> str:
+    """The name of the profile's association for a client word, name or SAP."""
+    if client.isascii() and client.isdigit():
+        for name, association in profile.associations.items():
+            if association.client == _number(client):
+                return name
+    name = CLIENTS.get(client, client)
+    profile.association(name)
+    return name
+
+
+def _check_keys(association: Association, keys: MeterKeys) -> None:
+    """Raise UsageError naming the secrets that are missing, before anything is sent."""
+    wanted = (association.secret, association.encryption_key, association.authentication_key)
+    missing = [name for name in wanted if name is not None and getattr(keys, name.value) is None]
+    if missing:
+        raise UsageError(
+            f"client {association.client} needs {', '.join(missing)}: give a --keys file with it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a meter is, how it is talked to, and as which client."""
+
+    url: TransportUrl
+    access: MeterAccess
+    association: str
+    state: Path
+
+    @property
+    def profile(self) -> FirmwareProfile:
+        """What is known of the meter's model."""
+        return self.access.profile
+
+
+def resolve(options: MeterOptions) -> Target:
+    """What the options mean; raise UsageError or ConfigError before anything is sent."""
     url = parse_url(options.url)
+    if not 0 < options.timeout_s <= MAX_TIMEOUT_S:
+        raise UsageError(f"--timeout {options.timeout_s:g}: above 0, at most {MAX_TIMEOUT_S} s")
     keys = load_keys_file(options.keys) if options.keys else MeterKeys()
     if options.profile == GENERIC:
         profile, association = generic_profile(options), GENERIC
@@ -100,8 +145,8 @@ def resolve(options: MeterOptions) -> tuple[TransportUrl, MeterAccess, str]:
         if options.auth or options.security:
             raise UsageError("--auth and --security belong to --profile generic")
         profile = load_profile(options.profile)
-        association = CLIENTS.get(options.client, options.client)
-        profile.association(association)
+        association = _association(profile, options.client)
+    _check_keys(profile.association(association), keys)
     server = options.server if options.server is not None else url.server
     access = MeterAccess(
         meter=MeterId(str(url)),
@@ -111,15 +156,17 @@ def resolve(options: MeterOptions) -> tuple[TransportUrl, MeterAccess, str]:
         server_lower=server,
         timing=Timing(answer_s=options.timeout_s),
     )
-    return url, access, association
+    return Target(url, access, association, options.state or default_state_directory())
 
 
 @asynccontextmanager
-async def reader(options: MeterOptions) -> AsyncIterator[tuple[OnDemandReader, MeterAccess]]:
+async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
     """An open session with the meter; everything is closed at the end."""
-    url, access, association = resolve(options)
-    state = options.state or default_state_directory()
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = target.state
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"--state {state}: cannot be made: {error.strerror}") from None
     counters = await StoreThread.open(
         lambda: CounterStore.open(
             state / "counters.db",
@@ -130,13 +177,15 @@ async def reader(options: MeterOptions) -> AsyncIterator[tuple[OnDemandReader, M
         name="counters",
     )
     try:
-        transport = open_transport(url)
+        transport = open_transport(target.url)
         await transport.connect()
         try:
-            opened = OnDemandReader(access, association, SessionMaker(counters), SystemClock())
+            opened = OnDemandReader(
+                target.access, target.association, SessionMaker(counters), SystemClock()
+            )
             try:
                 await opened.open(transport)
-                yield opened, access
+                yield opened
             finally:
                 await opened.close()
         finally:

@@ -23,6 +23,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_UNFOLDED: Final = 1000
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -39,14 +40,26 @@ def print_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer.writerows(rows)
 
 
-def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table for people, as wide as the terminal allows."""
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for people; a row that is alone, or too wide for the terminal, is read downwards."""
+    # What goes to a file or a pager is not folded.
+    console = Console() if sys.stdout.isatty() else Console(width=_UNFOLDED)
+    table = _table(title, [name.replace("_", " ") for name in head], rows)
+    if len(rows) != 1 and console.measure(table).minimum <= console.width:
+        console.print(table)
+        return
+    for number, row in enumerate(rows, 1):
+        place = f"{title} {number}/{len(rows)}" if len(rows) > 1 else title
+        console.print(_table(place, ("name", "value"), list(zip(head, row, strict=True))))
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
-    Console().print(table)
+    return table
 
 
 def printable(text: str) -> str:

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.connect import MeterOptions, reader
-from gateway.cli.output import exit_codes, log_to_stderr, print_csv, print_json, print_table
+from gateway.cli.connect import MeterOptions, Target, reader, resolve
+from gateway.cli.output import (
+    exit_codes,
+    log_to_stderr,
+    print_csv,
+    print_json,
+    print_table,
+    say,
+)
 from gateway.dlms.plan import DAY_S, Span
 from gateway.errors import UsageError
-from gateway.model import Column, Instant, Obis, ProfileKind, Value, unit_name
+from gateway.model import Column, Instant, Obis, ProfileKind, unit_name
 from gateway.profile import FirmwareProfile
-from gateway.service.reader import OnDemandReader, ReadObject, ReadSet, parse_time
+from gateway.service.reader import Plain, ReadObject, ReadSet, parse_time
 
 SETS = {
     "nameplate": ProfileKind.NAMEPLATE,
@@ -27,8 +34,8 @@ SETS = {
     "billing": ProfileKind.BILLING,
     "events": ProfileKind.EVENTS,
 }
-_WIDE = 8
 _RANGED = (ProfileKind.BLOCK_LOAD, ProfileKind.DAILY_LOAD)
+_SNAPSHOTS = (ProfileKind.NAMEPLATE, ProfileKind.INSTANTANEOUS)
 
 
 @click.command("read")
@@ -78,48 +85,61 @@ def read_command(
             state=state,
             timeout_s=timeout_s,
         )
-        if (set_name is None) == (obis_text is None):
-            raise UsageError("say one of --set and --obis")
-        document = asyncio.run(_read(options, set_name, obis_text, from_text, to_text))
+        if as_json and as_csv:
+            raise UsageError("say one of --json and --csv")
+        document = _read(resolve(options), set_name, obis_text, from_text, to_text)
         _print(document, as_json=as_json, as_csv=as_csv)
 
 
-async def _read(
-    options: MeterOptions,
+def _read(
+    target: Target,
     set_name: str | None,
     obis_text: str | None,
     from_text: str | None,
     to_text: str | None,
 ) -> dict[str, object]:
-    if obis_text is not None:
-        obis, attribute = _obis(obis_text)
-    async with reader(options) as (opened, access):
-        if set_name is None:
-            found = await opened.read_object(obis, attribute)
-            return _object_document(found, access.profile)
-        return await _read_set(opened, access.profile, SETS[set_name], from_text, to_text)
+    """The document that is printed. What is wrong with the words is said before the meter is."""
+    if set_name is not None and obis_text is None:
+        kind = SETS[set_name]
+        target.profile.profile_generic(kind)
+        span = _span(kind, target.profile, from_text, to_text)
+        return asyncio.run(_read_set(target, kind, span))
+    if obis_text is not None and set_name is None:
+        if from_text or to_text:
+            raise UsageError("--from and --to belong to --set")
+        return asyncio.run(_read_object(target, *_obis(obis_text)))
+    raise UsageError("say one of --set and --obis")
 
 
-async def _read_set(
-    opened: OnDemandReader,
-    profile: FirmwareProfile,
-    kind: ProfileKind,
-    from_text: str | None,
-    to_text: str | None,
-) -> dict[str, object]:
-    zone_s = profile.time.zone_minutes * 60
-    now_s = int(time.time())
-    span: Span | None = None
-    if kind in _RANGED or from_text or to_text:
-        to_s = parse_time(to_text, zone_s) if to_text else now_s
-        from_s = parse_time(from_text, zone_s) if from_text else to_s - 2 * DAY_S
-        span = Span(from_s, to_s)
-    sets = await opened.read_set(kind, span)
+async def _read_object(target: Target, obis: Obis, attribute: int | None) -> dict[str, object]:
+    async with reader(target) as opened:
+        return _object_document(await opened.read_object(obis, attribute), target.profile)
+
+
+async def _read_set(target: Target, kind: ProfileKind, span: Span | None) -> dict[str, object]:
+    async with reader(target) as opened:
+        sets = await opened.read_set(kind, span)
     return {
-        "profile": profile.name,
+        "profile": target.profile.name,
         "set": kind.value,
-        "buffers": [_set_document(found, profile) for found in sets],
+        "buffers": [_set_document(found, target.profile) for found in sets],
     }
+
+
+def _span(
+    kind: ProfileKind, profile: FirmwareProfile, from_text: str | None, to_text: str | None
+) -> Span | None:
+    """The times asked for; of load profiles the last two days unless said otherwise."""
+    if kind in _SNAPSHOTS and (from_text or to_text):
+        raise UsageError("--from and --to belong to sets that have a history")
+    if kind not in _RANGED and not from_text and not to_text:
+        return None
+    zone_s = profile.time.zone_minutes * 60
+    to_s = parse_time(to_text, zone_s) if to_text else int(time.time())
+    from_s = parse_time(from_text, zone_s) if from_text else to_s - 2 * DAY_S
+    if from_s > to_s:
+        raise UsageError(f"--from {_iso(from_s)} is later than --to {_iso(to_s)}")
+    return Span(from_s, to_s)
 
 
 def _obis(text: str) -> tuple[Obis, int | None]:
@@ -168,19 +188,20 @@ def _set_document(found: ReadSet, profile: FirmwareProfile) -> dict[str, object]
 
 
 def _object_document(found: ReadObject, profile: FirmwareProfile) -> dict[str, object]:
-    value = found.value if isinstance(found.value, list) else shown(found.value)
     return {
         **_column(found.column, profile, None),
-        "value": value,
+        "value": shown(found.value),
         "raw": found.raw.hex(),
         "server_system_title": _hex(found.evidence.server_system_title),
         "invocation_counter": found.evidence.invocation_counter,
     }
 
 
-def shown(value: Value) -> object:
+def shown(value: Plain) -> object:
     """A value as JSON shows it: numbers exact, times ISO 8601, octets hexadecimal."""
     match value:
+        case list():
+            return [shown(member) for member in value]
         case Instant():
             return value.local or None
         case bytes():
@@ -204,6 +225,8 @@ def _print(document: dict[str, object], *, as_json: bool, as_csv: bool) -> None:
         print_json(document)
         return
     for title, head, rows in _tables(document):
+        if not rows:
+            say(f"{title}: the meter has no rows for this time")
         if as_csv:
             print_csv(head, rows)
         else:
@@ -225,13 +248,4 @@ def _tables(
             + (f" [{column['unit']}]" if column["unit"] else "")
             for column in buffer["columns"]
         ]
-        rows = [row["values"] for row in buffer["rows"]]
-        if len(rows) == 1 and len(names) > _WIDE:
-            # One row of many columns is read downwards.
-            yield (
-                buffer["buffer"],
-                ["name", "value"],
-                [list(pair) for pair in zip(names, *rows, strict=True)],
-            )
-        else:
-            yield buffer["buffer"], names, rows
+        yield buffer["buffer"], names, [row["values"] for row in buffer["rows"]]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.dlms import axdr
 from gateway.dlms.association.requests import Get
 from gateway.dlms.classes import VALUE, ClassId, scaler_source
+from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.limits import Limits
 from gateway.dlms.plan import Span
 from gateway.dlms.reading import (
@@ -19,8 +21,9 @@ from gateway.dlms.reading import (
     read_data,
 )
 from gateway.dlms.values import read_scaler_unit, to_rows, to_value
-from gateway.errors import DecodeError, PeerRefused, UsageError
+from gateway.errors import PeerRefused, SecurityError, UsageError
 from gateway.model import (
+    DATA_TYPE_NAMES,
     CaptureList,
     CaptureObject,
     Column,
@@ -33,8 +36,11 @@ from gateway.model import (
 from gateway.poller import Session
 from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
-from gateway.service.sessions import MeterAccess, SessionMaker, time_rules
+from gateway.service.sessions import MeterAccess, SessionMaker, time_rules, unreadable
 from gateway.transport.port import Transport
+
+Plain: TypeAlias = "Value | list[Plain]"
+"""A value, or the members of a structure or array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class ReadObject:
     """One attribute: its exact value, and scaler and unit where it has them."""
 
     column: Column
-    value: Value | list[object]
+    value: Value | list[Plain]
     raw: bytes
     evidence: Evidence
 
@@ -66,9 +72,13 @@ _CLASSES_TRIED: Final = (
     ClassId.PROFILE_GENERIC,
     ClassId.DISCONNECT_CONTROL,
     ClassId.LIMITER,
+    ClassId.ASSOCIATION_LN,
+    ClassId.SAP_ASSIGNMENT,
+    ClassId.SECURITY_SETUP,
 )
 """Tried in this order for an object that the profile does not name."""
 _WRONG_CLASS: Final = ("object-class-inconsistent", "object-undefined", "read-write-denied")
+"""Refusals after which another class may be right; the later ones tell more of the object."""
 
 
 class OnDemandReader:
@@ -84,23 +94,39 @@ class OnDemandReader:
         self._session: Session | None = None
 
     async def open(self, transport: Transport) -> None:
-        """Associate; raises what a session's opening raises."""
+        """Associate; raises what a session's opening raises.
+
+        A meter that cannot read what our keys protected has other keys, or has seen our counters:
+        that is a SecurityError here, as the person who gave the keys can mend it.
+        """
         await transport.flush()
-        self._session = await self._sessions.prepare(self._access, self._association, transport)
-        await self._session.open()
+        try:
+            self._session = await self._sessions.associate(
+                self._access, self._association, transport
+            )
+        except PeerRefused as refusal:
+            if not unreadable(refusal):
+                raise
+            raise SecurityError(
+                f"{refusal}: the meter has other keys (guek, gak), another security policy,"
+                " or has seen higher counters from this client"
+            ) from None
 
     async def close(self) -> None:
         """Leave, and remember the meter's counter."""
         if self._session is not None:
-            await self._session.close()
-            await self._sessions.note(self._access, self._association, self._session)
+            await self._sessions.leave(self._access, self._association, self._session)
 
     async def read_set(self, kind: ProfileKind, span: Span | None) -> list[ReadSet]:
         """Every buffer of the set (events: each log), restricted to ``span`` where given."""
         generics = [g for g in self._profile.profile_generics if g.kind is kind]
         if not generics:
             self._profile.profile_generic(kind)
-        return [await self._read_generic(generic, span) for generic in generics]
+        found = []
+        for generic in generics:
+            with _refused_as(f"{generic.label} ({generic.obis})"):
+                found.append(await self._read_generic(generic, span))
+        return found
 
     async def read_object(self, obis: Obis, attribute: int | None) -> ReadObject:
         """One attribute of one object; its class is looked up in the profile, else tried."""
@@ -114,15 +140,16 @@ class OnDemandReader:
         ]
         classes: Sequence[int] = [known[0].class_id] if known else _CLASSES_TRIED
         wanted = attribute if attribute is not None else VALUE
-        refusal: PeerRefused | None = None
-        for class_id in classes:
-            try:
-                return await self._read_attribute(CaptureObject(class_id, obis, wanted))
-            except PeerRefused as error:
-                if error.reason not in _WRONG_CLASS:
-                    raise
-                refusal = error
-        raise refusal or UsageError(f"{obis}: nothing to try")
+        refusals: list[str] = []
+        with _refused_as(f"{obis} attribute {wanted}"):
+            for class_id in classes:
+                try:
+                    return await self._read_attribute(CaptureObject(class_id, obis, wanted))
+                except PeerRefused as error:
+                    if error.reason not in _WRONG_CLASS:
+                        raise
+                    refusals.append(error.reason)
+            raise PeerRefused("GET", max(refusals, key=_WRONG_CLASS.index))
 
     @property
     def _profile(self) -> FirmwareProfile:
@@ -172,25 +199,27 @@ class OnDemandReader:
                 read_data(scaler_of.class_id, scaler_of.obis, scaler_of.attribute)
             )
             column = Column(source, *read_scaler_unit(found))
+        column = replace(column, type_name=DATA_TYPE_NAMES.get(data.tag, str(data.tag)))
         evidence = self._evidence(answer.server_system_title, answer.invocation_counter)
-        if isinstance(data.value, tuple):
-            return ReadObject(column, plain(data), answer.data, evidence)
-        value = to_value(data.value, data.tag, column, time_rules(self._profile))
+        value = _plain(data, column, time_rules(self._profile))
         return ReadObject(column, value, answer.data, evidence)
 
 
-def plain(data: axdr.Data) -> list[object]:
-    """A structure or array as nested lists; octet-strings in hexadecimal."""
+def _plain(data: axdr.Data, column: Column, rules: TimeRules) -> Plain:
+    """A value; of a structure or array the values of its members, which no scaler belongs to."""
     if not isinstance(data.value, tuple):
-        raise DecodeError("not a structure")
-    return [
-        plain(member)
-        if isinstance(member.value, tuple)
-        else member.value.hex()
-        if isinstance(member.value, bytes)
-        else member.value
-        for member in data.value
-    ]
+        return to_value(data.value, data.tag, column, rules)
+    member = Column(CaptureObject(ClassId.DATA, column.source.obis, VALUE))
+    return [_plain(one, member, rules) for one in data.value]
+
+
+@contextmanager
+def _refused_as(what: str) -> Iterator[None]:
+    """A refusal inside says what was asked for."""
+    try:
+        yield
+    except PeerRefused as error:
+        raise PeerRefused(f"{error.service} of {what}", error.reason) from None
 
 
 def parse_time(text: str, zone_s: int) -> int:

@@ -190,9 +190,8 @@ class ReadingLoop:
 
         async def job(transport: Transport) -> None:
             await transport.flush()
-            opened = await self.sessions.prepare(access, association, transport)
+            opened = await self.sessions.associate(access, association, transport)
             try:
-                await opened.open()
                 self.figures.sessions += 1
                 visit = Visit(
                     access=access,
@@ -206,8 +205,7 @@ class ReadingLoop:
                 )
                 await visit.run(tasks)
             finally:
-                await opened.close()
-                await self.sessions.note(access, association, opened)
+                await self.sessions.leave(access, association, opened)
 
         await self.poller.submit(job, Priority.ROUTINE)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+import structlog
+
 from gateway.dlms.association.client import ClientConnection
 from gateway.dlms.association.settings import Authentication, ClientSettings
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
@@ -24,9 +26,9 @@ from gateway.dlms.security import (
     SecurityPolicy,
 )
 from gateway.dlms.wrapper import WrapperLink
-from gateway.errors import UsageError
+from gateway.errors import NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
-from gateway.model import MeterId, Secret
+from gateway.model import MeterId, Obis, Secret
 from gateway.poller import Session, Timing, session
 from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
 from gateway.profile import Authentication as ProfileAuthentication
@@ -41,6 +43,10 @@ COUNTERS_READY: Final = 16
 COUNTERS_RESERVED: Final = 64
 """Reserved at a time: one commit for about one session."""
 PUBLIC: Final = "public"
+
+_UNREADABLE: Final = ("deciphering-error", "invocation-counter-error")
+
+log = structlog.get_logger()
 
 _AUTHENTICATIONS: Final = {
     "none": Authentication.NONE,
@@ -113,26 +119,62 @@ class SessionMaker:
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         first_contact_limit: int = 1 << 24,
+        drift_limit: int = 1 << 20,
     ) -> None:
         self._counters = counters
         self._random_bytes = random_bytes
         self._first_contact_limit = first_contact_limit
+        self._drift_limit = drift_limit
         self._blocks: dict[CounterKey, CounterBlock] = {}
 
-    async def prepare(
+    async def associate(
         self, access: MeterAccess, association_name: str, transport: Transport
     ) -> Session:
-        """A session that is ready to open, its counters reserved.
+        """An open session; whoever has it ends it with ``leave``. Raises as ``Session.open``.
 
         A meter that was never talked to under this client is first asked, through the public
-        association, how far its counter has gone (IS 15959 handshake). That answer is not
-        authenticated, so it is believed within ``first_contact_limit`` only.
+        association, how far its counter has gone (IS 15959 handshake). So is, once, a meter that
+        refuses our counter: another reader may have gone further. That answer is not
+        authenticated: it is believed within ``first_contact_limit`` and ``drift_limit`` only.
         """
+        try:
+            return await self._open(access, association_name, transport)
+        except PeerRefused as refusal:
+            if not await self._caught_up(access, association_name, transport, refusal):
+                raise
+        return await self._open(access, association_name, transport)
+
+    async def leave(self, access: MeterAccess, association_name: str, made: Session) -> None:
+        """Say goodbye, and remember how far the meter's own counter has gone.
+
+        By that an old answer stays refused in later sessions.
+        """
+        await made.close()
+        key = _counter_key(access, access.profile.association(association_name))
+        title, counter = made.received
+        if title is not None and counter >= 0:
+            await self._counters.run(CounterStore.note_received, key, title, counter)
+
+    async def _open(
+        self, access: MeterAccess, association_name: str, transport: Transport
+    ) -> Session:
+        made = await self._prepare(access, association_name, transport)
+        try:
+            await made.open()
+        except BaseException:
+            await self.leave(access, association_name, made)
+            raise
+        return made
+
+    async def _prepare(
+        self, access: MeterAccess, association_name: str, transport: Transport
+    ) -> Session:
         association = access.profile.association(association_name)
         block: CounterBlock | None = None
         if _uses_counters(association):
             await self._first_contact(access, association, transport)
             block = await self._block(_counter_key(access, association))
+            # Even with enough left: another process may have gone further meanwhile.
             await self._keep_ready(block)
         settings = await self._settings(access, association, block)
         link = make_link(access.profile, access.kind, association.client, access.server_lower)
@@ -143,13 +185,6 @@ class SessionMaker:
             keep_up=None if block is None else partial(self._behind, block),
         )
 
-    async def note(self, access: MeterAccess, association_name: str, made: Session) -> None:
-        """Remember how far the meter's own counter has gone, so that old answers stay refused."""
-        key = _counter_key(access, access.profile.association(association_name))
-        title, counter = made.received
-        if title is not None and counter >= 0:
-            await self._counters.run(CounterStore.note_received, key, title, counter)
-
     async def _block(self, key: CounterKey) -> CounterBlock:
         if key not in self._blocks:
             self._blocks[key] = await self._counters.run(CounterBlock, key, COUNTERS_RESERVED)
@@ -157,8 +192,7 @@ class SessionMaker:
 
     async def _keep_ready(self, block: CounterBlock) -> None:
         """Reserve more, durably, before any of them can be needed."""
-        if block.left < COUNTERS_READY:
-            await self._counters.run(lambda _: block.prepare(COUNTERS_READY))
+        await self._counters.run(lambda _: block.prepare(COUNTERS_READY))
 
     def _behind(self, block: CounterBlock) -> Awaitable[None] | None:
         """What has to be awaited before the next APDU: nothing while enough are reserved."""
@@ -171,14 +205,47 @@ class SessionMaker:
         known = await self._counters.run(CounterStore.peek, key) > FIRST_COUNTER
         if known or association.counter is None or PUBLIC not in access.profile.associations:
             return
+        counter = await self._ask_counter(access, association.counter, transport)
+        await self._counters.run(
+            CounterStore.raise_floor, key, counter + 1, self._first_contact_limit
+        )
+
+    async def _caught_up(
+        self,
+        access: MeterAccess,
+        association_name: str,
+        transport: Transport,
+        refusal: PeerRefused,
+    ) -> bool:
+        """Whether our counter was behind the meter's, and no longer is."""
+        association = access.profile.association(association_name)
+        block = self._blocks.get(_counter_key(access, association))
+        if block is None or association.counter is None or not unreadable(refusal):
+            return False
+        if PUBLIC not in access.profile.associations:
+            return False
+        try:
+            counter = await self._ask_counter(access, association.counter, transport)
+        except (PeerRefused, NoAnswer):
+            return False
+        if counter < block.following:
+            return False
+        limit = self._drift_limit
+        await self._counters.run(lambda _: block.raise_floor(counter + 1, limit))
+        log.warning(
+            "meter has seen higher counters than ours",
+            meter=access.meter,
+            client=association.client,
+            counter=counter,
+        )
+        return True
+
+    async def _ask_counter(self, access: MeterAccess, counter: Obis, transport: Transport) -> int:
         public = access.profile.association(PUBLIC)
         link = make_link(access.profile, access.kind, public.client, access.server_lower)
         settings = ClientSettings(random_bytes=self._random_bytes)
         async with session(ClientConnection(link, settings), transport, access.timing) as opened:
-            counter = await opened.run(read_counter(association.counter))
-        await self._counters.run(
-            CounterStore.raise_floor, key, counter + 1, self._first_contact_limit
-        )
+            return await opened.run(read_counter(counter))
 
     async def _settings(
         self, access: MeterAccess, association: Association, block: CounterBlock | None
@@ -223,6 +290,14 @@ class SessionMaker:
             peer_title=keys.server_system_title,
             style=CipheringStyle(association.ciphering_style.value),
         )
+
+
+def unreadable(refusal: PeerRefused) -> bool:
+    """Whether a meter says that it could not accept our protection: a wrong key or an old counter.
+
+    Makes differ in which of the two reasons they give for an old counter.
+    """
+    return any(reason in refusal.reason for reason in _UNREADABLE)
 
 
 def _uses_counters(association: Association) -> bool:

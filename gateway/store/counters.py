@@ -295,6 +295,11 @@ class CounterBlock:
         """Counters that can be had without the disk."""
         return self._end - self._next
 
+    @property
+    def following(self) -> int:
+        """The counter after the last one that was used."""
+        return self._next
+
     def prepare(self, at_least: int = 16) -> None:
         """Have ``at_least`` counters ready, all above what any other process has reserved.
 
