@@ -25,7 +25,8 @@ from gateway.dlms.association.requests import (
     Refused,
     Request,
 )
-from gateway.dlms.link import NEED_DATA
+from gateway.dlms.association.states import State
+from gateway.dlms.link import NEED_DATA, NeedData
 from gateway.errors import GatewayError, LinkLost, NoAnswer, PeerRefused, RemoteProtocolError
 from gateway.transport.port import Transport
 
@@ -72,11 +73,20 @@ class Session:
         self._answer_s = timing.answer_s
         self._keep_up = keep_up
         self._on_notification = on_notification
+        self._kept: Event | GatewayError | NeedData = NEED_DATA
+        """What a turn within the transport's callback came upon, for the task."""
+        self._behind: Awaitable[None] | None = None
+        self._react_until = 0.0
 
     @property
     def received(self) -> tuple[bytes | None, int]:
         """The meter's system title and the highest counter of it that was believed (-1: none)."""
         return self._connection.server_system_title, self._connection.last_received_counter
+
+    @property
+    def usable(self) -> bool:
+        """Whether the association is open for another request."""
+        return self._connection.state is State.READY
 
     async def open(self) -> AssociationOpened:
         """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
@@ -137,21 +147,22 @@ class Session:
                 self._on_notification(event)
 
     async def _pump(self, deadline: float) -> Event:
+        """Turn after turn until something happened, as the meter's answers come in."""
         connection, transport = self._connection, self._transport
+        # Near its end a request measures each wait anew.
+        self._react_until = deadline - self._answer_s
         repeats = 0
         while True:
-            # Counters for the next APDUs are made durable before any of them is used.
-            behind = self._keep_up() if self._keep_up is not None else None
-            if behind is not None:
-                await self._in_time(behind, deadline)
-            event = connection.next_event()
+            if self._kept is NEED_DATA and self._is_behind():
+                await self._catch_up(deadline)
+            happened = self._turn()
             waiting = connection.data_to_send()
             if waiting:
                 await transport.send(waiting)
-            if event is not NEED_DATA:
-                return event
+            if happened is not NEED_DATA:
+                return happened
             try:
-                data = await transport.receive(self._patience_s(deadline))
+                await transport.converse(self._react, self._patience_s(deadline))
             except LinkLost:
                 raise
             except NoAnswer:
@@ -159,8 +170,33 @@ class Session:
                 self._patience_s(deadline)
                 if repeats > self._timing.repeats or not connection.handle_timeout():
                     raise
-            else:
-                connection.receive_data(data)
+
+    def _turn(self) -> Event | NeedData:
+        kept, self._kept = self._kept, NEED_DATA
+        if isinstance(kept, GatewayError):
+            raise kept
+        return self._connection.next_event() if kept is NEED_DATA else kept
+
+    def _react(self, data: bytes) -> bytes | None:
+        """One turn within the transport's callback; None hands over to the session's task."""
+        connection = self._connection
+        connection.receive_data(data)
+        if self._is_behind() or asyncio.get_running_loop().time() > self._react_until:
+            return None
+        try:
+            self._kept = connection.next_event()
+        except GatewayError as error:
+            self._kept = error
+        return connection.data_to_send() if self._kept is NEED_DATA else None
+
+    def _is_behind(self) -> bool:
+        """Whether ``keep_up`` has something to await before the next turn.
+
+        Counters for the next APDUs are made durable before any of them is used.
+        """
+        if self._behind is None and self._keep_up is not None:
+            self._behind = self._keep_up()
+        return self._behind is not None
 
     def _patience_s(self, deadline: float) -> float:
         """How long to wait for the next octets; raise NoAnswer when the request has no time left.
@@ -172,7 +208,9 @@ class Session:
             raise NoAnswer(f"no complete answer within {self._timing.request_s:g} s")
         return min(left_s, self._answer_s)
 
-    async def _in_time(self, behind: Awaitable[None], deadline: float) -> None:
+    async def _catch_up(self, deadline: float) -> None:
+        behind, self._behind = self._behind, None
+        assert behind is not None
         try:
             async with asyncio.timeout_at(deadline):
                 await behind
@@ -265,8 +303,12 @@ class Poller:
                 await self._drop_transport()
             if not queued.done.done():
                 queued.done.set_exception(error)
-        except BaseException:
-            queued.done.cancel()
+        except BaseException as error:
+            # Our own bug or our own end: whoever asked is told which, and so is whoever runs us.
+            if isinstance(error, Exception):
+                queued.done.set_exception(error)
+            else:
+                queued.done.cancel()
             raise
         else:
             if not queued.done.done():

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.errors import NoAnswer
-from gateway.transport.inbox import Inbox
-from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S
+from gateway.transport.inbox import Inbox, turn_loop
+from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S, React, Transport
 
 
 class Channel:
@@ -58,18 +58,20 @@ class Channel:
 
     async def send(self, data: bytes) -> None:
         """See ``Transport.send``."""
-        if self._written is None:
-            self._outbox += data
-            self._write_some()
-            if self._outbox:
-                self._written = self._loop.create_future()
-                self._loop.add_writer(self._fd, self._write_some)
-        else:
-            self._outbox += data
+        self.post(data)
         if self._written is not None:
             await self._until_written(self._written)
         if self._inbox.lost is not None:
             raise self._inbox.link_lost()
+
+    def post(self, data: bytes) -> None:
+        """Begin to send; what the system does not take now follows by itself."""
+        self._outbox += data
+        if self._written is None:
+            self._write_some()
+            if self._outbox:
+                self._written = self._loop.create_future()
+                self._loop.add_writer(self._fd, self._write_some)
 
     async def _until_written(self, written: asyncio.Future[None]) -> None:
         try:
@@ -124,3 +126,46 @@ class Channel:
         if self._written is not None and not self._written.done():
             self._written.set_result(None)
         self._written = None
+
+
+class ChannelTransport(Transport):
+    """What serial lines and TCP do alike; they differ in how they connect and part."""
+
+    def __init__(self, name: str) -> None:
+        self._inbox = Inbox(name)
+        self._channel: Channel | None = None
+
+    async def receive(self, timeout_s: float) -> bytes:
+        """See ``Transport.receive``."""
+        data = await self._inbox.take(timeout_s)
+        if self._channel is not None:
+            self._channel.resume()
+        return data
+
+    async def converse(self, react: React, timeout_s: float) -> None:
+        """See ``Transport.converse``."""
+
+        def hear(data: bytes) -> bool:
+            answer = react(data)
+            if answer and self._channel is not None:
+                self._channel.post(self._on_wire(answer))
+            return answer is None
+
+        await self._inbox.listen(hear, timeout_s)
+
+    async def send(self, data: bytes) -> None:
+        """See ``Transport.send``."""
+        if self._channel is None:
+            raise self._inbox.link_lost()
+        await self._channel.send(self._on_wire(data))
+
+    async def flush(self) -> int:
+        """See ``Transport.flush``."""
+        if self._channel is not None:
+            self._channel.resume()
+        await turn_loop()
+        return self._inbox.flush()
+
+    def _on_wire(self, data: bytes) -> bytes:
+        """The octets as this wire carries them."""
+        return data

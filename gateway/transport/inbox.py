@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
 
@@ -10,14 +11,25 @@ from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
 class Inbox:
     """What every transport does with received octets; the event loop's thread only."""
 
-    __slots__ = ("_buffer", "_deadline", "_lost", "_timer", "_waiter", "name")
+    __slots__ = (
+        "_buffer",
+        "_deadline",
+        "_hear",
+        "_lost",
+        "_patience_s",
+        "_timer",
+        "_waiter",
+        "name",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         """What errors call the wire."""
         self._buffer = bytearray()
         self._lost: str | None = "it is not open"
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._hear: Callable[[bytes], bool] | None = None
+        self._patience_s = 0.0
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,8 +49,18 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         """Octets arrived."""
-        self._buffer += data
-        self._wake()
+        if self._hear is None or self._waiter is None or self._waiter.done():
+            self._buffer += data
+            self._wake()
+            return
+        enough = True
+        try:
+            enough = self._hear(data)
+        finally:
+            if enough:
+                self._wake(has_heard_enough=True)
+            else:
+                self._deadline = self._waiter.get_loop().time() + self._patience_s
 
     def lose(self, reason: str) -> None:
         """The wire is gone; the first reason stays."""
@@ -61,24 +83,39 @@ class Inbox:
         """Everything that arrived, waiting for the first octet."""
         if not self._buffer:
             await self._wait(timeout_s)
+        return self._drain()
+
+    async def listen(self, hear: Callable[[bytes], bool], timeout_s: float) -> None:
+        """Hand over what arrives, within the event loop's callback, until ``hear`` has enough."""
+        while not self._buffer or not hear(self._drain()):
+            self._hear = hear
+            try:
+                if await self._wait(timeout_s):
+                    return
+            finally:
+                self._hear = None
+
+    def _drain(self) -> bytes:
         data = bytes(self._buffer)
         self._buffer.clear()
         return data
 
-    async def _wait(self, timeout_s: float) -> None:
+    async def _wait(self, timeout_s: float) -> bool:
+        """Until octets are held (False) or ``hear`` had enough of those that came (True)."""
         if self._lost is not None:
             raise self.link_lost()
         if self._waiter is not None:
             raise LocalProtocolError(f"{self.name}: two tasks receive from one transport")
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
+        self._patience_s = timeout_s
         self._set_timer(loop, loop.time() + timeout_s)
         try:
-            await self._waiter
+            has_heard_enough = await self._waiter
         finally:
             self._waiter = None
-        if self._buffer:
-            return
+        if has_heard_enough or self._buffer:
+            return has_heard_enough
         if self._lost is not None:
             raise self.link_lost()
         raise NoAnswer(f"{self.name}: nothing received for {timeout_s:g} s")
@@ -110,9 +147,9 @@ class Inbox:
         else:
             self._wake()
 
-    def _wake(self) -> None:
+    def _wake(self, *, has_heard_enough: bool = False) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(has_heard_enough)
 
 
 async def turn_loop() -> None:

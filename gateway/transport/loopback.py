@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.errors import UsageError
 from gateway.transport.inbox import Inbox, turn_loop
+from gateway.transport.port import Transport
 
 PER_MILLION = 1_000_000
 
@@ -50,7 +51,7 @@ def loopback_pair(
     return one, other
 
 
-class LoopbackTransport:
+class LoopbackTransport(Transport):
     """One end; see ``gateway.transport.port``."""
 
     def __init__(

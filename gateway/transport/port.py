@@ -6,7 +6,14 @@ in full and runs against every implementation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
+
+React = Callable[[bytes], bytes | None]
+"""Takes octets that arrived; gives what to send for them at once, None when it has heard enough.
+
+It never waits and raises no error of its own: what is wrong it keeps for whoever asked.
+"""
 
 RECEIVE_HIGH_WATER: Final = 1 << 20
 """Octets held for a slow reader before the wire is told to wait; far above any meter's answer."""
@@ -31,6 +38,16 @@ class Transport(Protocol):
         NoAnswer after ``timeout_s`` seconds of silence: the transport stays usable. LinkLost when
         the peer closed or the device vanished, once everything received before was handed out.
         """
+
+    async def converse(self, react: React, timeout_s: float) -> None:
+        """Hand octets to ``react`` as they arrive and send what it gives, until it gives None.
+
+        The same as ``receive`` and ``send`` in turn, and fails as they do; ``timeout_s`` counts
+        anew after each piece. A transport that can saves the task's waking for every piece.
+        """
+        while (answer := react(await self.receive(timeout_s))) is not None:
+            if answer:
+                await self.send(answer)
 
     async def send(self, data: bytes) -> None:
         """Return when the operating system has taken all of ``data``; LinkLost if it cannot.

@@ -17,8 +17,7 @@ from typing import Final
 import serial
 
 from gateway.errors import LinkLost, UsageError
-from gateway.transport.channel import Channel
-from gateway.transport.inbox import Inbox, turn_loop
+from gateway.transport.channel import Channel, ChannelTransport
 from gateway.url import CharacterFormat
 
 BY_ID: Final = Path("/dev/serial/by-id")
@@ -26,7 +25,7 @@ BY_ID: Final = Path("/dev/serial/by-id")
 _READ_OCTETS: Final = 4096
 
 
-class SerialTransport:
+class SerialTransport(ChannelTransport):
     """Transport over one serial device; see ``gateway.transport.port``.
 
     The port always runs 8N1. Seven data bits with even parity are the same eight bits on the wire
@@ -40,12 +39,11 @@ class SerialTransport:
         baud: int = 9600,
         characters: CharacterFormat = CharacterFormat.EIGHT_NONE_ONE,
     ) -> None:
+        super().__init__(f"serial {device}")
         self._device = device
         self._baud = baud
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
-        self._inbox = Inbox(f"serial {device}")
         self._port: serial.Serial | None = None
-        self._channel: Channel | None = None
 
     async def connect(self) -> None:
         """Open the device; LinkLost when it is not there or held by another program."""
@@ -85,29 +83,12 @@ class SerialTransport:
             return ""
         return f"; adapters present now: {', '.join(stable)}" if stable else ""
 
-    async def receive(self, timeout_s: float) -> bytes:
-        """See ``Transport.receive``."""
-        data = await self._inbox.take(timeout_s)
-        if self._channel is not None:
-            self._channel.resume()
-        return data
-
-    async def send(self, data: bytes) -> None:
-        """See ``Transport.send``."""
-        if self._channel is None:
-            raise self._inbox.link_lost()
-        await self._channel.send(to_seven_even(data) if self._seven_even else data)
-
-    async def flush(self) -> int:
-        """See ``Transport.flush``."""
-        if self._channel is not None:
-            self._channel.resume()
-        await turn_loop()
-        return self._inbox.flush()
-
     async def close(self) -> None:
         """See ``Transport.close``."""
         self._lose("closed by this side")
+
+    def _on_wire(self, data: bytes) -> bytes:
+        return to_seven_even(data) if self._seven_even else data
 
     def _read(self, fd: int) -> bytes:
         data = os.read(fd, _READ_OCTETS)

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.errors import LinkLost, NoAnswer
-from gateway.transport.channel import Channel
-from gateway.transport.inbox import Inbox, turn_loop
+from gateway.transport.channel import Channel, ChannelTransport
 
 KEEPALIVE_IDLE_S = 60
 """A half-open connection to a meter that lost its supply is found within a few minutes."""
@@ -19,16 +18,15 @@ _Address = tuple[int, Any]
 """Address family and socket address."""
 
 
-class TcpTransport:
+class TcpTransport(ChannelTransport):
     """Transport over one TCP connection; see ``gateway.transport.port``."""
 
     def __init__(self, host: str, port: int, *, connect_timeout_s: float = 10) -> None:
+        super().__init__(f"tcp {host}:{port}")
         self._host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
-        self._inbox = Inbox(f"tcp {host}:{port}")
         self._socket: socket.socket | None = None
-        self._channel: Channel | None = None
 
     async def connect(self) -> None:
         """Open the connection; LinkLost when refused, NoAnswer when nobody answers in time."""
@@ -69,26 +67,6 @@ class TcpTransport:
             # A name: asking for it may take long, so a thread does.
             found = await asyncio.get_running_loop().run_in_executor(None, ask)
         return [(family, address) for family, _, _, _, address in found]
-
-    async def receive(self, timeout_s: float) -> bytes:
-        """See ``Transport.receive``."""
-        data = await self._inbox.take(timeout_s)
-        if self._channel is not None:
-            self._channel.resume()
-        return data
-
-    async def send(self, data: bytes) -> None:
-        """See ``Transport.send``."""
-        if self._channel is None:
-            raise self._inbox.link_lost()
-        await self._channel.send(data)
-
-    async def flush(self) -> int:
-        """See ``Transport.flush``."""
-        if self._channel is not None:
-            self._channel.resume()
-        await turn_loop()
-        return self._inbox.flush()
 
     async def close(self) -> None:
         """See ``Transport.close``. What the peer has not taken yet is not waited for."""

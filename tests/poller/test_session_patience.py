@@ -10,10 +10,11 @@ from gateway.dlms.association.requests import Get, Notification
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.link import Role
 from gateway.dlms.wrapper import WrapperLink
-from gateway.errors import NoAnswer
+from gateway.errors import NoAnswer, RemoteProtocolError
 from gateway.model import Obis
 from gateway.poller import Session, Timing
 from gateway.service.simulation import run_simulated
+from gateway.transport.port import Transport
 
 TIMING = Timing(answer_s=5, repeats=2, request_s=60)
 REQUEST = Get(8, Obis.parse("0-0:1.0.0*255"), 2)
@@ -22,7 +23,7 @@ ANSWER = HEADER + bytes.fromhex("0005 c401c1 00 00")
 NOTIFICATION = HEADER + bytes.fromhex("0007 0f 00000001 00 00")
 
 
-class Meter:
+class Meter(Transport):
     """A transport whose far end says one piece after the other, each after its pause."""
 
     def __init__(self, *pieces: tuple[float, bytes]) -> None:
@@ -136,6 +137,41 @@ def test_what_must_be_ready_is_awaited_before_anything_is_sent() -> None:
 
     run_simulated(scene())
     assert order == ["ready, 0 sent"]
+
+
+def test_what_must_be_ready_is_awaited_between_the_blocks_of_an_answer_too() -> None:
+    blocks = [
+        HEADER + bytes.fromhex(f"000b c402c1 {last} {number} 00 01 {octet}")
+        for last, number, octet in (("00", "00000001", "0a"), ("01", "00000002", "0b"))
+    ]
+    meter = Meter(*[(1.0, block) for block in blocks])
+    order: list[str] = []
+
+    async def scene() -> bytes:
+        async def catch_up() -> None:
+            order.append(f"{len(meter.sent)} sent, {len(meter.pieces)} to come")
+
+        def keep_up() -> Awaitable[None] | None:
+            return catch_up() if len(meter.pieces) == 1 and not order else None
+
+        session = session_with(meter, keep_up=keep_up)
+        await session.open()
+        return (await session.request(REQUEST)).data
+
+    assert run_simulated(scene()) == bytes.fromhex("0a0b")
+    assert order == ["1 sent, 1 to come"]
+    assert len(meter.sent) == 2
+
+
+def test_a_refused_octet_within_the_callback_ends_the_request_with_its_error() -> None:
+    async def scene() -> None:
+        session = session_with(Meter((1.0, b"\x00\x02" + ANSWER[2:])))
+        await session.open()
+        with pytest.raises(RemoteProtocolError, match="wrapper version 2"):
+            await session.request(REQUEST)
+        await session.close()
+
+    run_simulated(scene())
 
 
 def test_what_never_gets_ready_ends_the_request() -> None:

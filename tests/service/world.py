@@ -27,6 +27,7 @@ from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
+from gateway.transport.port import Transport
 from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
 from gateway.uplink.loopback import LoopbackBroker
@@ -43,7 +44,7 @@ START_S = INSTALLED_S + 45 * DAY_S + 50_000
 __all__ = ["GATEWAY", "START_S", "Backend", "StationTransport", "World", "run_simulated"]
 
 
-class StationTransport:
+class StationTransport(Transport):
     """A transport with emulated meters on its other end; silence takes simulated time."""
 
     def __init__(self, rigs: list[Rig], now_s: Callable[[], int], lost: Callable[[], bool]) -> None:
