@@ -87,7 +87,7 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
     if scaler_profile is not None:
         try:
             scalers = yield from _read_scaler_profile(scaler_profile)
-        except PeerRefused:
+        except (PeerRefused, DecodeError):
             scalers = {}
     for wanted in missing_scalers(join_scalers(sources, scalers)):
         try:

@@ -79,12 +79,19 @@ def read_capture_objects(data: Data) -> tuple[CaptureObject, ...]:
 
 
 def _capture_object(entry: Data) -> CaptureObject:
-    fields = [child.value for child in _children(entry)]
-    match fields:
-        case [int(class_id), bytes(name), int(attribute), int(index)] if len(name) == 6:
+    match [(child.tag, child.value) for child in _children(entry)]:
+        case [
+            (Tag.LONG_UNSIGNED, int(class_id)),
+            (Tag.OCTET_STRING, bytes(name)),
+            (Tag.INTEGER, int(attribute)),
+            (Tag.LONG_UNSIGNED, int(index)),
+        ] if len(name) == 6:
             return CaptureObject(class_id, Obis(name), attribute, index)
         case _:
-            raise DecodeError("a capture object is not {class, logical name, attribute, index}")
+            raise DecodeError(
+                "a capture object is not {long-unsigned class, logical name, integer attribute,"
+                " long-unsigned index}"
+            )
 
 
 def read_scaler_unit(data: Data) -> ScalerUnit:
@@ -188,6 +195,12 @@ def _as_it_is(raw: Value) -> Value:
     return raw
 
 
+NO_TIME_S: Final = 0
+"""Capture time of a row whose time is not known; its quality is INVALID."""
+
+_When = tuple[int, TimeQuality]
+
+
 def to_rows(
     raw_rows: Sequence[RawRow],
     capture_list: CaptureList,
@@ -200,25 +213,33 @@ def to_rows(
 
     The capture time is the clock column wherever it stands, else the billing date, else (a
     snapshot without a clock) the time of reception. A null clock counts on from the row before
-    by ``period_s``. Raises MeterChanged when a row's width is not the capture list's.
+    by ``period_s``. A row of another width is kept raw, without values; raises MeterChanged when
+    none of them fits.
     """
     columns = capture_list.columns
     clock = _clock_index(columns)
     resolver = Resolver(rules)
     rows: list[Row] = []
-    previous_s: int | None = None
+    before: _When | None = None
     types = [column.type_name for column in columns]
     tags: tuple[int, ...] | None = None
     converters: tuple[Converter, ...] = ()
     for raw in raw_rows:
+        if len(raw.values) != len(columns):
+            # Kept as it came, for a person to see; its neighbours are not lost for it.
+            rows.append(Row(NO_TIME_S, (None,) * len(columns), raw.raw, TimeQuality.INVALID))
+            continue
         if raw.tags != tags:
             tags = raw.tags
             converters = _converters(tags, columns, resolver)
             types = [DATA_TYPE_NAMES[t] if t else old for t, old in zip(tags, types, strict=True)]
         values = tuple([convert(v) for convert, v in zip(converters, raw.values, strict=True)])
-        when, quality = _captured(values, clock, previous_s, period_s, received_at_s)
-        previous_s = when
-        rows.append(Row(when, values, raw.raw, quality))
+        before = _captured(values, clock, before, period_s, received_at_s)
+        rows.append(Row(before[0], values, raw.raw, before[1]))
+    if raw_rows and before is None:
+        raise MeterChanged(
+            f"rows have {len(raw_rows[0].values)} columns where the capture list has {len(columns)}"
+        )
     typed = tuple(replace(c, type_name=t) for c, t in zip(columns, types, strict=True))
     return tuple(rows), CaptureList(typed)
 
@@ -226,10 +247,6 @@ def to_rows(
 def _converters(
     tags: Sequence[int], columns: Sequence[Column], resolver: Resolver
 ) -> tuple[Converter, ...]:
-    if len(tags) != len(columns):
-        raise MeterChanged(
-            f"a row has {len(tags)} columns where the capture list has {len(columns)}"
-        )
     return tuple(converter(t, c, resolver) for t, c in zip(tags, columns, strict=True))
 
 
@@ -248,16 +265,16 @@ def _clock_index(columns: Sequence[Column]) -> int | None:
 def _captured(
     values: tuple[Value, ...],
     clock: int | None,
-    previous_s: int | None,
+    before: _When | None,
     period_s: int,
     received_at_s: int,
-) -> tuple[int, TimeQuality]:
+) -> _When:
     if clock is None:
         return received_at_s, TimeQuality.OK
     when = values[clock]
-    if when is None and previous_s is not None:
-        return previous_s + period_s, TimeQuality.DERIVED
+    if when is None and before is not None and before[1] is not TimeQuality.INVALID:
+        return before[0] + period_s, TimeQuality.DERIVED
     if isinstance(when, Instant) and when.utc_s is not None:
-        return when.utc_s, when.quality
-    # Nothing tells when: kept under the time of reception, marked, for a person to see.
-    return received_at_s, TimeQuality.INVALID
+        return max(when.utc_s, NO_TIME_S), when.quality
+    # Nothing tells when. Not the time of reception: the same row read twice is one row.
+    return NO_TIME_S, TimeQuality.INVALID

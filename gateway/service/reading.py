@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from gateway.dlms.plan import DAY_S, Span, missing, stored_period_s
-from gateway.errors import GatewayError, PeerRefused, StoreError
+from gateway.errors import GatewayError, PeerRefused, SecurityError, StoreError
 from gateway.model import (
     MeterId,
     ProfileKind,
@@ -36,6 +36,8 @@ _BACKOFF_MAX_S: Final = 300
 """A dead meter is tried again every 5 minutes, so it costs the others almost nothing."""
 _BACKOFF_HOPELESS_S: Final = 3600
 """Wrong key, refused association: waiting does not mend it, a person does."""
+_REST_S: Final = 900
+"""A buffer that is refused or cannot be read is tried again after this."""
 _LOOK_AGAIN_S: Final = 60
 """A row that is due and not there yet is looked for again after this."""
 _ASKED_AGAIN_S: Final = DAY_S
@@ -71,30 +73,37 @@ class ReadingLoop:
         """One round over the wire's meters; errors of a meter are counted, never raised."""
         for access in self.meters:
             state = self._states[access.meter]
-            now_s = self._now_s()
-            if now_s < state.not_before_s:
+            # Waiting goes by the loop's clock: the wall clock may be set while we wait.
+            if asyncio.get_running_loop().time() < state.not_before:
                 continue
             try:
                 tasks = await self._due(access, state)
                 if tasks:
                     await self._visit(access, state, tasks)
                 state.failures = 0
-                state.not_before_s = await self._next_look_s(access, state)
+                self._wait(state, await self._next_look_s(access, state) - self._now_s())
             except StoreError as error:
                 # Our own disk, not the meter: nothing was acknowledged, it is read again.
                 self.figures.failures += 1
                 log.error("reading not stored", meter=access.meter, error=str(error))
             except GatewayError as error:
                 self._back_off(access, state, error)
+            except Exception as error:
+                # A bug of ours that one meter brings out must not stop the others' reading.
+                log.exception("reading failed", meter=access.meter)
+                self._back_off(access, state, error)
 
-    def _back_off(self, access: MeterAccess, state: MeterState, error: GatewayError) -> None:
+    def _wait(self, state: MeterState, seconds: int) -> None:
+        state.not_before = asyncio.get_running_loop().time() + max(1, seconds)
+
+    def _back_off(self, access: MeterAccess, state: MeterState, error: Exception) -> None:
         self.figures.failures += 1
         state.failures += 1
         wait_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(state.failures - 1, 8))
-        hopeless = error.exit_code == 4 or (isinstance(error, PeerRefused) and state.failures > 3)
-        if hopeless:
+        refused = isinstance(error, PeerRefused) and state.failures > 3
+        if isinstance(error, SecurityError) or refused:
             wait_s = _BACKOFF_HOPELESS_S
-        state.not_before_s = self._now_s() + wait_s
+        self._wait(state, wait_s)
         log.warning(
             "meter not read",
             meter=access.meter,
@@ -146,18 +155,24 @@ class ReadingLoop:
     async def _snapshot_due(
         self, access: MeterAccess, state: MeterState, kind: ProfileKind, period_s: int
     ) -> bool:
-        if not _has(access.profile, kind):
+        if not _has(access.profile, kind) or self._rests(state, kind):
             return False
         last_s = state.last_read_s.get(kind)
         if last_s is None:
             row = await self.readings.run(ReadingsStore.latest_row, access.meter, kind)
             last_s = None if row is None else row.received_at_us // 1_000_000
-        return last_s is None or self._now_s() - last_s >= period_s
+        # A time in the future was noted by a clock that ran ahead: it says nothing.
+        return last_s is None or not 0 <= self._now_s() - last_s < period_s
+
+    def _rests(self, state: MeterState, kind: ProfileKind) -> bool:
+        """Whether a buffer that could not be read is left alone for a while."""
+        since_s = state.resting.get(kind)
+        return since_s is not None and 0 <= self._now_s() - since_s < _REST_S
 
     async def _missing(
         self, access: MeterAccess, state: MeterState, kind: ProfileKind, horizon_s: int
     ) -> list[Span]:
-        if not _has(access.profile, kind):
+        if not _has(access.profile, kind) or self._rests(state, kind):
             return []
         generic = access.profile.profile_generic(kind)
         now_s = self._now_s()
@@ -171,9 +186,9 @@ class ReadingLoop:
             cadence = replace(cadence, period_s=period_s)
         trimmed = await self.readings.run(ReadingsStore.trimmed_through, access.meter, kind)
         if trimmed is not None:
-            horizon_s = max(0, min(horizon_s, now_s - trimmed - 1))
+            horizon_s = max(0, min(horizon_s, cadence.last_at(now_s) - trimmed - 1))
         asked = state.asked.setdefault(kind, {})
-        for time_s in [t for t, at_s in asked.items() if now_s - at_s >= _ASKED_AGAIN_S]:
+        for time_s in [t for t, at_s in asked.items() if not 0 <= now_s - at_s < _ASKED_AGAIN_S]:
             del asked[time_s]
         return missing(
             cadence=cadence,

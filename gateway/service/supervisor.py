@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,6 +94,8 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
             random_bytes=secrets.token_bytes,
             now_us=clock.now_us(),
             zone_minutes=site.gateway.zone_minutes,
+            # A hard bound above the budget that trimming keeps, whatever meters send.
+            max_octets=stores.max_mib * _MIB * 5 // 4,
         ),
         name="readings",
     )
@@ -264,7 +266,7 @@ class Service:
             verify_capture_list_s=reading.verify_capture_list_s,
         )
         return ReadingLoop(
-            meters=tuple(self._access(wire, meter) for meter in wire.meters),
+            meters=tuple(self._accesses(wire)),
             associations={meter.serial: meter.association for meter in wire.meters},
             poller=Poller(wire.name, lambda: parts.open_transport(wire.url)),
             sessions=self.sessions,
@@ -273,6 +275,14 @@ class Service:
             cadences=cadences,
             stored=self._stored,
         )
+
+    def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:
+        """The meters that can be read; one without keys is told and costs the others nothing."""
+        for meter in wire.meters:
+            try:
+                yield self._access(wire, meter)
+            except GatewayError as error:
+                log.error("meter cannot be read", meter=meter.serial, error=str(error))
 
     def _access(self, wire: Wire, meter: Meter) -> MeterAccess:
         profile = self._parts.profiles[meter.profile]
@@ -298,6 +308,12 @@ async def _kept_up(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> N
     while True:
         try:
             await run()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody asked this loop to end: something inside it was cancelled.
+            log.error("loop was cancelled from within", loop=name)
         except GatewayError as error:
             log.error("loop ended", loop=name, kind=type(error).__name__, error=str(error))
         except Exception:

@@ -26,7 +26,7 @@ from gateway.dlms.reading import (
 )
 from gateway.dlms.selective_access import SelectiveAccess
 from gateway.dlms.values import to_rows
-from gateway.errors import MeterChanged, PeerRefused
+from gateway.errors import MeterChanged, PeerRefused, RemoteProtocolError
 from gateway.model import (
     Batch,
     CaptureList,
@@ -48,6 +48,9 @@ log = structlog.get_logger()
 
 _LIVE_WITHIN_S: Final = 2 * DAY_S
 """Rows older than this are backlog: they go up behind what is new."""
+_SNAPSHOT_ELEMENTS: Final = 256
+"""Rows, or columns of a row, that no nameplate or set of present values comes near."""
+_ROWS_TOO_MANY: Final = 4
 _YOUNG_S: Final = 3600
 """Rows younger than this are asked for again and again until the meter has them."""
 
@@ -64,17 +67,24 @@ class Cadences:
     verify_capture_list_s: int = DAY_S
 
 
+class AnotherMeter(MeterChanged):
+    """Another meter answers than the configured one: nothing it says is stored."""
+
+
 @dataclass(slots=True)
 class MeterState:
     """What the loop knows of one meter beyond the store; lost at a restart without harm."""
 
     failures: int = 0
-    not_before_s: int = 0
+    not_before: float = 0.0
+    """By the event loop's clock."""
     asked: dict[ProfileKind, dict[int, int]] = field(default_factory=dict)
     verified_s: dict[ProfileKind, int] = field(default_factory=dict)
     last_read_s: dict[ProfileKind, int] = field(default_factory=dict)
     period_s: dict[ProfileKind, int] = field(default_factory=dict)
     """Capture periods as the meter itself states them."""
+    resting: dict[ProfileKind, int] = field(default_factory=dict)
+    """Buffers that could not be read, and when that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +119,32 @@ class Visit:
     cadences: Cadences
     figures: ReadingFigures
     stored: Callable[[Lane, int], None]
+    _verified: dict[ProfileKind, CaptureList] = field(default_factory=dict)
+    """Columns that this session has read."""
 
     async def run(self, tasks: list[Task]) -> None:
-        """Read and store each task. Raises what a session or a store raises."""
+        """Read and store each task. Raises what ends a session, and what a store raises.
+
+        What is wrong with one buffer alone (refused, not to be converted) costs the others
+        nothing: it is told, counted, and tried again later.
+        """
         quality = await self._time_quality()
         for task in tasks:
-            await self._read(task, quality)
+            try:
+                await self._read(task, quality)
+            except (PeerRefused, RemoteProtocolError) as error:
+                if not self.session.usable or isinstance(error, AnotherMeter):
+                    raise
+                self.figures.failures += 1
+                self.state.resting[task.kind] = self._now_s()
+                self.state.verified_s.pop(task.kind, None)
+                log.warning(
+                    "buffer not read",
+                    meter=self.access.meter,
+                    profile=task.kind.value,
+                    kind=type(error).__name__,
+                    error=str(error),
+                )
 
     def _now_s(self) -> int:
         return self.clock.now_us() // 1_000_000
@@ -198,17 +228,20 @@ class Visit:
     async def _capture_list(self, generic: ProfileGeneric) -> CaptureList:
         """The columns in force, read from the meter anew where money hangs on them.
 
-        For registers in every session, for the rest once a day: a meter that was given another
-        column list or scaler would otherwise be read wrongly until somebody noticed.
+        For registers and blocks in every session, for the rest once a day: a meter that was
+        given another column list or scaler would otherwise be read wrongly until then.
         """
         kind = generic.kind
+        if kind in self._verified:
+            return self._verified[kind]
         known = await self.readings.run(ReadingsStore.capture_list, self.access.meter, kind)
         verified_s = self.state.verified_s.get(kind)
         fresh = (
             verified_s is not None
-            and self._now_s() - verified_s < self.cadences.verify_capture_list_s
+            and 0 <= self._now_s() - verified_s < self.cadences.verify_capture_list_s
         )
-        if known is not None and fresh and not kind.is_register_row:
+        billed = kind.is_register_row or kind is ProfileKind.BLOCK_LOAD
+        if known is not None and fresh and not billed:
             return known
         read = await self.session.run(read_capture_list(generic.obis, generic.scaler_profile))
         if known is not None and known.digest != read.digest:
@@ -223,6 +256,7 @@ class Visit:
         if generic.cadence_s is not None:
             self.state.period_s[kind] = await self._capture_period(generic)
         self.state.verified_s[kind] = self._now_s()
+        self._verified[kind] = read
         return read
 
     async def _capture_period(self, generic: ProfileGeneric) -> int:
@@ -247,28 +281,32 @@ class Visit:
     ) -> Buffer:
         trailing = Quirk.TRAILING_OCTETS in self.access.profile.quirks
         if span is None:
+            limits = Limits(array_elements=_SNAPSHOT_ELEMENTS)
             return await self.session.run(
-                read_buffer(generic.obis, None, Limits(), ignore_trailing=trailing)
+                read_buffer(generic.obis, None, limits, ignore_trailing=trailing)
             )
+        cadence = cadence_of(self.access.profile, generic, self.state)
         selected: SelectiveAccess = range_of(
             span,
             rules,
             without_deviation=Quirk.RANGE_WITHOUT_DEVIATION in self.access.profile.quirks,
         )
+        rows = len(cadence.times(span.from_s, span.to_s))
         if generic.access is Access.ENTRY:
-            selected = await self._entries(generic, span)
+            rows = (self._now_s() - span.from_s) // cadence.period_s + 2
+            selected = await self._newest(generic, rows)
+        # A ring buffer may repeat rows; a meter that sends far more than asked fills no disk.
+        limits = Limits(array_elements=_ROWS_TOO_MANY * rows + _SNAPSHOT_ELEMENTS)
         return await self.session.run(
-            read_buffer(generic.obis, selected, Limits(), ignore_trailing=trailing)
+            read_buffer(generic.obis, selected, limits, ignore_trailing=trailing)
         )
 
-    async def _entries(self, generic: ProfileGeneric, span: Span) -> SelectiveAccess:
-        """The newest entries, enough of them to reach back to the span's start."""
+    async def _newest(self, generic: ProfileGeneric, rows: int) -> SelectiveAccess:
+        """The newest entries of a buffer that cannot be asked by time."""
         data = await self.session.run(
             read_data(ClassId.PROFILE_GENERIC, generic.obis, ProfileAttribute.ENTRIES_IN_USE)
         )
-        in_use = data.value if isinstance(data.value, int) else 0
-        period_s = generic.cadence_s or DAY_S
-        return newest_entries(in_use, (self._now_s() - span.from_s) // period_s + 2)
+        return newest_entries(data.value if isinstance(data.value, int) else 0, rows)
 
 
 def cadence_of(profile: FirmwareProfile, generic: ProfileGeneric, state: MeterState) -> Cadence:
@@ -280,13 +318,13 @@ def cadence_of(profile: FirmwareProfile, generic: ProfileGeneric, state: MeterSt
 
 
 def _check_nameplate(access: MeterAccess, rows: tuple[Row, ...], captures: CaptureList) -> None:
-    """Raise MeterChanged when another meter than the configured one answers here."""
+    """Raise AnotherMeter when another meter than the configured one answers here."""
     for index, column in enumerate(captures.columns):
         if column.source.obis != SERIAL_NUMBER:
             continue
         for row in rows:
             if row.values[index] != access.meter:
-                raise MeterChanged(
+                raise AnotherMeter(
                     f"meter {row.values[index]!s} answers where {access.meter} is configured"
                 )
 

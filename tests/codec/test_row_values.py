@@ -12,7 +12,7 @@ from gateway.dlms.cosem_time import CosemDateTime, Resolver, TimeRules, ZeroDate
 from gateway.dlms.rows import RawRow
 from gateway.dlms.values import to_rows, to_value
 from gateway.errors import DecodeError, MeterChanged
-from gateway.model import CaptureList, CaptureObject, Column, Instant, Obis
+from gateway.model import CaptureList, CaptureObject, Column, Instant, Obis, TimeQuality
 
 RULES = TimeRules(330, 1)
 CLOCK = Column(CaptureObject(8, Obis.parse("0-0:1.0.0*255"), 2))
@@ -83,16 +83,48 @@ def test_rows_of_changing_types_are_each_read_by_their_own() -> None:
         (TIME[:5], Decimal("-0.05")),
     ]
     assert when.utc_s is not None
-    assert [r.captured_at_s for r in rows] == [when.utc_s, when.utc_s + 1800, when.utc_s, 7]
+    assert [r.captured_at_s for r in rows] == [when.utc_s, when.utc_s + 1800, when.utc_s, 0]
     assert [c.type_name for c in typed.columns] == ["octet-string", "long"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_row_of_another_width_is_refused_wherever_it_stands(number: int) -> None:
+def test_a_row_of_another_width_is_kept_raw_and_costs_its_neighbours_nothing(number: int) -> None:
     good = row((Tag.OCTET_STRING, TIME), (Tag.LONG, 1))
-    rows = [good] * number + [row((Tag.OCTET_STRING, TIME))]
+    narrow = RawRow(b"narrow", (Tag.OCTET_STRING,), (TIME,))
+    rows, _ = to_rows(
+        [good] * number + [narrow] + [good],
+        CaptureList((CLOCK, ENERGY)),
+        RULES,
+        period_s=0,
+        received_at_s=7,
+    )
+    assert [r.values[1] for r in rows] == [Decimal("0.01")] * number + [None, Decimal("0.01")]
+    kept = rows[number]
+    assert (kept.raw, kept.captured_at_s) == (b"narrow", 0)
+    assert kept.time_quality is TimeQuality.INVALID
+
+
+def test_rows_that_all_have_another_width_mean_a_changed_meter() -> None:
+    rows = [row((Tag.OCTET_STRING, TIME))] * 2
     with pytest.raises(MeterChanged, match="1 columns where the capture list has 2"):
         to_rows(rows, CaptureList((CLOCK, ENERGY)), RULES, period_s=0, received_at_s=0)
+
+
+def test_a_row_without_an_instant_has_no_time_however_often_it_is_read() -> None:
+    unset = b"\xff" * 12
+    rows = [
+        row((Tag.OCTET_STRING, unset), (Tag.LONG, 1)),
+        row((Tag.NULL, None), (Tag.LONG, 2)),
+        row((Tag.OCTET_STRING, TIME), (Tag.LONG, 3)),
+        row((Tag.NULL, None), (Tag.LONG, 4)),
+    ]
+    for received_at_s in (7, 1_800_000_000):
+        read, _ = to_rows(
+            rows, CaptureList((CLOCK, ENERGY)), RULES, period_s=60, received_at_s=received_at_s
+        )
+        when_s = read[2].captured_at_s
+        assert [r.captured_at_s for r in read] == [0, 0, when_s, when_s + 60]
+        assert [r.time_quality.value for r in read] == ["invalid", "invalid", "ok", "derived"]
 
 
 def test_a_number_without_its_scaler_is_refused_and_other_values_are_not() -> None:

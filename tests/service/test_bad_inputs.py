@@ -10,11 +10,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config import Reading
+from gateway.dlms.association.port import AccessRefused
+from gateway.dlms.axdr import Data, Tag
+from gateway.dlms.values import read_capture_objects
+from gateway.errors import DecodeError
 from gateway.keys import MeterKeys
-from gateway.model import ProfileKind, Secret, TimeQuality
+from gateway.model import Obis, ProfileKind, Secret, TimeQuality
+from gateway.service.visit import Visit
 from hil_tests.emulator.household import DAY_S
 from tests.emulator.rig import Rig, meter_scenario
-from tests.service.world import World
+from tests.service.world import START_S, World
 
 BLOCK, DAILY = ProfileKind.BLOCK_LOAD, ProfileKind.DAILY_LOAD
 SHORT = Reading(daily_days=3, block_days=1)
@@ -192,3 +197,80 @@ def test_noise_split_frames_and_lost_answers_on_the_wire_lose_nothing(tmp_path: 
     assert len(world.backend.rows("block_load")) >= 48
     for kind in (DAILY, BLOCK):
         assert {t for t, _ in world.backend.rows(kind.value)} == set(world.stored[kind])
+
+
+def refuse(world: World, logical_name: str) -> None:
+    """The meter refuses every attribute of one object."""
+    honest = world.rig.meter.get
+
+    def get(association: str, class_id: int, obis: Obis, *rest: Any) -> bytes:
+        if str(obis) == logical_name:
+            raise AccessRefused(3)
+        return honest(association, class_id, obis, *rest)
+
+    world.rig.meter.get = get  # type: ignore[method-assign]  # a fault of this test alone
+
+
+@pytest.mark.parametrize(
+    ("logical_name", "profile"),
+    [("0-0:94.91.10*255", "nameplate"), ("1-0:99.2.0*255", "daily_load")],
+)
+def test_one_refused_buffer_costs_the_others_nothing(
+    tmp_path: Path, logical_name: str, profile: str
+) -> None:
+    world = World(tmp_path, reading=SHORT)
+    refuse(world, logical_name)
+    logs = run(world, 3600)
+    assert said(logs, "buffer not read")["profile"] == profile
+    assert len([e for e in logs if e["event"] == "buffer not read"]) <= 5
+    assert len(world.backend.rows("block_load")) >= 48
+    assert len(world.backend.rows("instantaneous")) >= 3
+    others = {"nameplate", "daily_load", "block_load", "instantaneous"} - {profile}
+    assert all(world.backend.rows(other) for other in others)
+
+
+def test_a_bug_of_ours_in_one_visit_does_not_end_the_reading_of_a_wire(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, reading=SHORT)
+    honest, calls = Visit.run, []
+
+    async def buggy(visit: Visit, tasks: Any) -> None:
+        calls.append(1)
+        if len(calls) <= 2:
+            raise OverflowError("a bug")
+        await honest(visit, tasks)
+
+    monkeypatch.setattr(Visit, "run", buggy)
+    logs = run(world, 3600)
+    assert said(logs, "reading failed")["meter"] == "EM1"
+    assert len(world.backend.rows("daily_load")) >= 3
+
+
+def test_a_host_clock_that_ran_ahead_and_was_set_back_stops_no_reading(tmp_path: Path) -> None:
+    world = World(tmp_path, reading=SHORT, now_s=START_S + 200 * DAY_S)
+    world.run(600)
+    world.now_s = START_S
+    world.run(2 * 3600)
+    now = {t for t, _ in world.backend.rows("instantaneous") if t < START_S + DAY_S}
+    assert len(now) >= 6
+
+
+def test_a_meter_without_keys_is_told_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, reading=SHORT, keys_changed=lambda _: MeterKeys())
+    logs = run(world, 60)
+    assert any("guek" in str(e) or "key" in str(e) for e in logs), logs
+
+
+def test_a_capture_object_of_other_types_is_refused_where_it_is_read() -> None:
+    entry = Data(
+        Tag.STRUCTURE,
+        (
+            Data(Tag.LONG64_UNSIGNED, 2**63),
+            Data(Tag.OCTET_STRING, bytes(6)),
+            Data(Tag.INTEGER, 2),
+            Data(Tag.LONG_UNSIGNED, 0),
+        ),
+    )
+    with pytest.raises(DecodeError, match="long-unsigned class"):
+        read_capture_objects(Data(Tag.ARRAY, (entry,)))
