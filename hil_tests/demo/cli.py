@@ -86,7 +86,9 @@ def _once(line: Line, began_s: float) -> dict[str, Any]:
         _tell(f"everything runs; the page: {line.address}")
         with _progress(line) as progress:
             complete = wait_complete(line, progress.show, timeout_s=_ARRIVE_S)
-        _tell("comparing" if complete else "time is up; comparing what is there")
+        if not complete:
+            _tell(f"not everything came in time{line.gateway.tail()}")
+        _tell("comparing")
         findings = compare_line(line, timeout_s=_COMPARE_S if complete else 0)
     return {
         **findings.document(),
