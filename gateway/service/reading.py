@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -217,6 +218,7 @@ class ReadingLoop:
                     cadences=self.cadences,
                     figures=self.figures,
                     stored=self.stored,
+                    remember=partial(self.sessions.remember, access, association, opened),
                 )
                 await visit.run(tasks)
             finally:

@@ -145,11 +145,16 @@ class SessionMaker:
         return await self._open(access, association_name, transport)
 
     async def leave(self, access: MeterAccess, association_name: str, made: Session) -> None:
-        """Say goodbye, and remember how far the meter's own counter has gone.
-
-        By that an old answer stays refused in later sessions.
-        """
+        """Say goodbye, and remember how far the meter's own counter has gone."""
         await made.close()
+        await self.remember(access, association_name, made)
+
+    async def remember(self, access: MeterAccess, association_name: str, made: Session) -> None:
+        """Make durable how far the meter's own counter has gone.
+
+        By that an old answer stays refused in later sessions. Done before a row is stored: what
+        was believed once is not believed again after a crash.
+        """
         key = _counter_key(access, access.profile.association(association_name))
         title, counter = made.received
         if title is not None and counter >= 0:

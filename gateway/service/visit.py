@@ -5,7 +5,7 @@ Each answer is stored before the next is asked for, so a session that breaks los
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -119,6 +119,8 @@ class Visit:
     cadences: Cadences
     figures: ReadingFigures
     stored: Callable[[Lane, int], None]
+    remember: Callable[[], Awaitable[None]]
+    """Makes the meter's own counter durable."""
     _verified: dict[ProfileKind, CaptureList] = field(default_factory=dict)
     """Columns that this session has read."""
 
@@ -186,6 +188,7 @@ class Visit:
             _check_nameplate(self.access, rows, typed)
         rows = tuple(_marked(row, quality) for row in rows)
         evidence = Evidence(now_us, buffer.server_system_title, buffer.invocation_counter)
+        await self.remember()
         await self._store(task, rows, typed, evidence)
         now_s = now_us // 1_000_000
         self.state.last_read_s[task.kind] = now_s
