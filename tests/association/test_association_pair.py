@@ -418,6 +418,16 @@ def test_an_answer_nobody_asked_for_and_a_foreign_invoke_id_end_the_session() ->
         assert pair.client.state is State.ERROR
 
 
+def test_an_answer_of_another_service_than_asked_ends_the_session() -> None:
+    pair = Pair("wrapper", *settings(Authentication.NONE, None))
+    pair.open()
+    pair.client.send(Action(70, RELAY, 2, b"\x0f\x00"))
+    apdu = bytes.fromhex("C40141000600000001")
+    pair.client.receive_data(bytes.fromhex("000100010020") + len(apdu).to_bytes(2, "big") + apdu)
+    with pytest.raises(RemoteProtocolError, match="answers a Action request"):
+        pair.client.next_event()
+
+
 def test_closing_after_an_error_still_disconnects_the_link() -> None:
     pair = Pair("hdlc", *settings(Authentication.LLS, SecurityPolicy.BOTH))
     pair.open()

@@ -37,6 +37,7 @@ from gateway.dlms.association.requests import (
     Notification,
     Refused,
     Request,
+    Set,
 )
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.association.states import AssociationState, State, Step
@@ -63,6 +64,14 @@ from gateway.errors import (
 
 _INVOKE_IDS: Final = tuple(InvokeId(number) for number in range(16))
 
+_Response = GetResponseNormal | GetResponseWithDatablock | SetResponseNormal | ActionResponseNormal
+_SERVICES: Final[dict[type[_Response], type[Request]]] = {
+    GetResponseNormal: Get,
+    GetResponseWithDatablock: Get,
+    SetResponseNormal: Set,
+    ActionResponseNormal: Action,
+}
+
 
 class ClientConnection:
     """Opens one association, asks, and closes it.
@@ -81,6 +90,7 @@ class ClientConnection:
         self._handshake = ClientHandshake(settings, self._protection)
         self._opened = AssociationOpened(settings.conformance, settings.max_pdu_octets, None)
         self._invoke = 0
+        self._asked: type[Request] = Get
         self._blocks: list[bytes] = []
         self._block_octets = 0
         self._counter: int | None = None
@@ -109,6 +119,7 @@ class ClientConnection:
         """Ask for one thing. Raises LocalProtocolError while another answer is awaited."""
         self._state.move(Step.REQUESTED)
         self._invoke = self._invoke % 15 + 1
+        self._asked = type(request)
         self._blocks.clear()
         self._block_octets = 0
         self._send_service(_encode(request, _INVOKE_IDS[self._invoke]))
@@ -234,10 +245,10 @@ class ClientConnection:
             case ActionResponseNormal() if self._state.now is State.AUTHENTICATING:
                 return self._prove(apdu)
             case GetResponseNormal() | SetResponseNormal() | ActionResponseNormal():
-                self._expect(apdu.invoke)
+                self._expect(apdu)
                 return self._answer(apdu)
             case GetResponseWithDatablock():
-                self._expect(apdu.invoke)
+                self._expect(apdu)
                 return self._block(apdu)
             case _:
                 raise RemoteProtocolError(
@@ -274,6 +285,7 @@ class ClientConnection:
             return self._opened
         self._state.move(Step.CHALLENGED)
         self._invoke = 1
+        self._asked = Action
         method = AssociationMethod.REPLY_TO_HLS
         self._send_service(
             ActionRequestNormal(
@@ -283,19 +295,23 @@ class ClientConnection:
         return None
 
     def _prove(self, apdu: ActionResponseNormal) -> Event:
-        self._expect(apdu.invoke)
+        self._expect(apdu)
         if apdu.result != ActionResult.SUCCESS:
             raise PeerRefused("HLS authentication", ActionResult.name_of(apdu.result))
         self._handshake.check(apdu.data)
         self._state.move(Step.PROVEN)
         return self._opened
 
-    def _expect(self, invoke: InvokeId) -> None:
+    def _expect(self, apdu: _Response) -> None:
         if self._state.now not in (State.BUSY, State.AUTHENTICATING):
             raise RemoteProtocolError(f"an answer came while {self._state.now.name}")
-        if invoke.number != self._invoke:
+        if apdu.invoke.number != self._invoke:
             raise RemoteProtocolError(
-                f"answer to invoke-id {invoke.number}, asked was {self._invoke}"
+                f"answer to invoke-id {apdu.invoke.number}, asked was {self._invoke}"
+            )
+        if _SERVICES[type(apdu)] is not self._asked:
+            raise RemoteProtocolError(
+                f"{type(apdu).__name__} answers a {self._asked.__name__} request"
             )
 
     def _answer(self, apdu: GetResponseNormal | SetResponseNormal | ActionResponseNormal) -> Event:
