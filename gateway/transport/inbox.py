@@ -53,14 +53,18 @@ class Inbox:
             self._buffer += data
             self._wake()
             return
-        enough = True
+        waiter = self._waiter
         try:
             enough = self._hear(data)
-        finally:
-            if enough:
-                self._wake(has_heard_enough=True)
-            else:
-                self._deadline = self._waiter.get_loop().time() + self._patience_s
+        except BaseException as error:
+            # For the task that waits; the event loop only says where it happened.
+            if not waiter.done():
+                waiter.set_exception(error)
+            raise
+        if enough:
+            self._wake(has_heard_enough=True)
+        else:
+            self._deadline = waiter.get_loop().time() + self._patience_s
 
     def lose(self, reason: str) -> None:
         """The wire is gone; the first reason stays."""
