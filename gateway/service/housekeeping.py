@@ -44,7 +44,9 @@ class Housekeeping:
         except StoreError as error:
             log.error("housekeeping failed", error=str(error))
             return
-        log.info("trimmed", result=str(trimmed))
+        log.info("trimmed", by_age=trimmed.by_age, by_size=trimmed.by_size)
+        if trimmed.over_budget:
+            log.error("readings.db is over its budget and nothing more may go: unsent rows fill it")
         for meter, client_sap, following in spent:
             log.error(
                 "invocation counter runs out: change the key",
