@@ -28,6 +28,7 @@ a clock that lost its battery (1970 and 2000 are seen)."""
 
 _DATE: Final = struct.Struct(">H3B")
 _DEVIATION_AND_STATUS: Final = struct.Struct(">hB")
+_TWO_DIGITS: Final = tuple(f"{number:02}" for number in range(60))
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _DAY_S: Final = 86_400
 
@@ -245,7 +246,8 @@ class _Day:
             quality = TimeQuality.INVALID
         if second == NOT_SPECIFIED:
             second = 0
-        local = f"{self._text}{hour:02}:{minute:02}:{second:02}{self._offset}"
+        time = f"{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}"
+        local = f"{self._text}{time}{self._offset}"
         return Instant(utc_s, local, quality)
 
 

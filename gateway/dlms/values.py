@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from operator import call
 from typing import Any, Final
 
 from gateway.dlms.axdr import Data, Tag, float_to_decimal
@@ -233,7 +234,7 @@ def to_rows(
             tags = raw.tags
             converters = _converters(tags, columns, resolver)
             types = [DATA_TYPE_NAMES[t] if t else old for t, old in zip(tags, types, strict=True)]
-        values = tuple([convert(v) for convert, v in zip(converters, raw.values, strict=True)])
+        values = tuple(map(call, converters, raw.values))
         before = _captured(values, clock, before, period_s, received_at_s)
         rows.append(Row(before[0], values, raw.raw, before[1]))
     if raw_rows and before is None:
