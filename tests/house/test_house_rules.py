@@ -224,7 +224,7 @@ def imported(rooms: tuple[str, ...]) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
-    own = {*ROOMS, "firmware_profiles", *sys.stdlib_module_names}
+    own = {*ROOMS, "firmware_profiles", "benchmarks", *sys.stdlib_module_names}
     known = packages_distributions()
     return {known.get(name, [name])[0].lower().replace("_", "-") for name in found - own}
 
