@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.rows import decode_rows
@@ -21,6 +22,7 @@ from gateway.model import CaptureList, CaptureObject, Column, Obis
 from hil_tests import machine
 from hil_tests.peers.runner import run_peer
 
+PEERS = ("dlms-cosem", "gurux-dlms")
 COLUMNS = 8
 AIM = 4
 PERIOD_S = 1800
@@ -82,25 +84,32 @@ def rows_per_s(decode: Callable[[], int], rounds: int, times: int) -> int:
     return round(best)
 
 
-def measure(rows: int, rounds: int = 5, times: int = 10) -> dict[str, object]:
-    """Everything in one document."""
+def measure(rows: int, turns: int = 4, rounds: int = 2, times: int = 10) -> dict[str, Any]:
+    """Everything in one document.
+
+    All take turns, so that a busy moment of the machine meets all, and the best round counts.
+    """
     buffer = block_load_buffer(rows)
-    ours = {name: rows_per_s(way, rounds, times) for name, way in our_ways(buffer).items()}
+    ways = our_ways(buffer)
     arguments = ["--columns", str(COLUMNS), "--rounds", str(rounds)]
-    peers = {
-        library: run_peer("decode_rows", ["--library", library, *arguments], buffer)["rows_per_s"]
-        for library in ("dlms-cosem", "gurux-dlms")
-    }
+    best: dict[str, dict[str, int]] = {name: {} for name in ("ours", *PEERS)}
+    for _ in range(turns):
+        for name, figures in best.items():
+            if name == "ours":
+                found = {way: rows_per_s(decode, rounds, times) for way, decode in ways.items()}
+            else:
+                document = run_peer("decode_rows", ["--library", name, *arguments], buffer)
+                found = document["rows_per_s"]
+            figures |= {way: max(found[way], figures.get(way, 0)) for way in ways}
     ratios = {
-        library: {way: round(ours[way] / figures[way], 2) for way in ours}
-        for library, figures in peers.items()
+        peer: {way: round(best["ours"][way] / best[peer][way], 2) for way in ways} for peer in PEERS
     }
     return {
         "name": "decode",
         "machine": machine.describe(),
         "rows": rows,
         "columns": COLUMNS,
-        "rows_per_s": {"ours": ours, **peers},
+        "rows_per_s": best,
         "ratio": ratios,
         "aim": {"dlms-cosem": {"plain": AIM, "profile": AIM}},
         "ok": min(ratios["dlms-cosem"].values()) >= AIM,

@@ -14,9 +14,9 @@ from gateway.errors import UsageError
 from hil_tests.peers.runner import PYTHON
 from hil_tests.prove import Options
 
-_SESSIONS: Final = {False: 20, True: 100}
-_SESSION_ROUNDS: Final = {False: 3, True: 6}
-_DECODE_ROUNDS: Final = {False: 3, True: 15}
+_SESSIONS: Final = {False: 10, True: 50}
+_SESSION_ROUNDS: Final = {False: 6, True: 12}
+_DECODE_TURNS: Final = {False: 4, True: 20}
 _LINE_SESSIONS: Final = {False: 3, True: 12}
 _ROWS: Final = 1680
 
@@ -32,7 +32,7 @@ def prove(options: Options) -> dict[str, Any]:
     options.tell("sessions: ours, dlms-cosem, gurux-dlms")
     sessions = session.measure(_SESSIONS[long], _SESSION_ROUNDS[long])
     options.tell("decoding of profile rows")
-    decoding = decode.measure(_ROWS, _DECODE_ROUNDS[long])
+    decoding = decode.measure(_ROWS, _DECODE_TURNS[long])
     options.tell("one line at 9600 baud")
     slow_line = line.measure(_LINE_SESSIONS[long])
     aims = [*_session_aims(sessions), *_decode_aims(decoding), _line_aim(slow_line)]
