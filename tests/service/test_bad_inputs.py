@@ -208,7 +208,7 @@ def refuse(world: World, logical_name: str) -> None:
             raise AccessRefused(3)
         return honest(association, class_id, obis, *rest)
 
-    world.rig.meter.get = get  # type: ignore[method-assign]  # a fault of this test alone
+    world.rig.meter.get = get  # type: ignore[assignment,method-assign]  # a fault of this test alone
 
 
 @pytest.mark.parametrize(
