@@ -37,7 +37,7 @@ def check_command(file: Path, as_json: bool) -> None:
             return
         for remark in remarks:
             say(f"remark: {remark}")
-        click.echo(f"{file}: gateway {site.gateway.id}, {len(site.wires)} wires, {meters} meters")
+        click.echo(f"{file}: gateway {site.gateway.id}, wires: {len(site.wires)}, meters: {meters}")
 
 
 @config_group.command("schema")

@@ -25,7 +25,7 @@ from gateway.profile import (
 )
 from gateway.service.clock import SystemClock
 from gateway.service.reader import OnDemandReader
-from gateway.service.sessions import MeterAccess, SessionMaker
+from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
 from gateway.store.counters import CounterStore
 from gateway.store.thread import StoreThread
 from gateway.store.witness import Witness
@@ -34,14 +34,14 @@ from gateway.url import TransportUrl, parse_url
 
 CLIENTS: Final = {"mr": "meter_reader", "us": "utility_settings", "public": "public"}
 GENERIC: Final = "generic"
-_SAPS: Final = {"mr": 32, "us": 48, "public": 16}
-"""Client SAPs as Indian meters have them (IS 15959-1)."""
+BASE: Final = "is15959_part2"
+"""Says which client SAPs the client words mean, and where meters keep the counters of each."""
 MAX_TIMEOUT_S: Final = 3600
 _SECRETS: Final = {
     Authentication.LLS: KeyName.LLS_PASSWORD,
     Authentication.HLS2: KeyName.HLS_SECRET,
 }
-_NO_COUNTER: Final = Obis.parse("0-0:43.1.0*255")
+_ANY_COUNTER: Final = Obis.parse("0-0:43.1.0*255")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,10 @@ def default_state_directory() -> Path:
 
 def generic_profile(options: MeterOptions) -> FirmwareProfile:
     """A profile that knows nothing but what the command line says."""
-    client = _SAPS.get(options.client)
-    if client is None:
-        client = _number(options.client)
+    base = load_profile(BASE)
+    named = CLIENTS.get(options.client)
+    client = _number(options.client) if named is None else base.association(named).client
+    known = [one.counter for one in base.associations.values() if one.client == client]
     authentication = Authentication(options.auth or "none")
     ciphering = Ciphering(options.security or "none")
     ciphers = ciphering is not Ciphering.NONE or authentication is Authentication.GMAC
@@ -81,12 +82,12 @@ def generic_profile(options: MeterOptions) -> FirmwareProfile:
         secret=_SECRETS.get(authentication),
         encryption_key=KeyName.GUEK if ciphers else None,
         authentication_key=KeyName.GAK if ciphers else None,
-        counter=_NO_COUNTER if ciphers else None,
+        counter=(known[0] if known else None) or _ANY_COUNTER,
     )
     return FirmwareProfile(
         name=GENERIC,
         description="what the command line says",
-        associations={GENERIC: association},
+        associations={GENERIC: association, PUBLIC: base.association(PUBLIC)},
         time=Time(zone_minutes=330, deviation_sign=1),
     )
 

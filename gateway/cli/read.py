@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ SETS = {
     "billing": ProfileKind.BILLING,
     "events": ProfileKind.EVENTS,
 }
+_ATTRIBUTE = re.compile(r"-?[0-9]{1,3}")
 _RANGED = (ProfileKind.BLOCK_LOAD, ProfileKind.DAILY_LOAD)
 _SNAPSHOTS = (ProfileKind.NAMEPLATE, ProfileKind.INSTANTANEOUS)
 
@@ -101,7 +103,8 @@ def _read(
     """The document that is printed. What is wrong with the words is said before the meter is."""
     if set_name is not None and obis_text is None:
         kind = SETS[set_name]
-        target.profile.profile_generic(kind)
+        if not any(generic.kind is kind for generic in target.profile.profile_generics):
+            raise UsageError(f"profile {target.profile.name} knows no buffer of --set {set_name}")
         span = _span(kind, target.profile, from_text, to_text)
         return asyncio.run(_read_set(target, kind, span))
     if obis_text is not None and set_name is None:
@@ -145,11 +148,11 @@ def _span(
 def _obis(text: str) -> tuple[Obis, int | None]:
     """``1-0:1.8.0*255``, with ``:attribute`` behind it or not."""
     head, _, tail = text.rpartition(":")
-    if "*" in head or head.count(".") == 5:
-        if not tail.lstrip("-").isdigit():
-            raise UsageError(f"not an attribute number: {tail!r}")
-        return Obis.parse(head), int(tail)
-    return Obis.parse(text), None
+    if "*" not in head and head.count(".") != 5:
+        return Obis.parse(text), None
+    if not _ATTRIBUTE.fullmatch(tail) or int(tail) not in range(-128, 128):
+        raise UsageError(f"not an attribute number: {tail!r} (-128 to 127)")
+    return Obis.parse(head), int(tail)
 
 
 def _column(

@@ -210,7 +210,11 @@ class SessionMaker:
         known = await self._counters.run(CounterStore.peek, key) > FIRST_COUNTER
         if known or association.counter is None or PUBLIC not in access.profile.associations:
             return
-        counter = await self._ask_counter(access, association.counter, transport)
+        try:
+            counter = await self._ask_counter(access, association.counter, transport)
+        except PeerRefused:
+            # It keeps this to itself: ours may do, and if not it says so.
+            return
         await self._counters.run(
             CounterStore.raise_floor, key, counter + 1, self._first_contact_limit
         )
