@@ -279,8 +279,9 @@ class Poller:
             while True:
                 while not self._queue:
                     # Some meters serve one client at a time: an idle wire is not held.
-                    await self._drop_transport()
+                    # A job may come while it is let go, so what wakes us is cleared before that.
                     self._wake.clear()
+                    await self._drop_transport()
                     await self._wake.wait()
                 queued = heapq.heappop(self._queue)
                 if not queued.done.done():
@@ -305,10 +306,10 @@ class Poller:
                 queued.done.set_exception(error)
         except BaseException as error:
             # Our own bug or our own end: whoever asked is told which, and so is whoever runs us.
-            if isinstance(error, Exception):
-                queued.done.set_exception(error)
-            else:
+            if not isinstance(error, Exception):
                 queued.done.cancel()
+            elif not queued.done.done():
+                queued.done.set_exception(error)
             raise
         else:
             if not queued.done.done():

@@ -186,3 +186,32 @@ def test_what_never_gets_ready_ends_the_request() -> None:
         return loop.time() - started
 
     assert run_simulated(scene()) == 60
+
+
+def test_a_meter_that_drips_octets_cannot_hold_its_wire_at_goodbye_either() -> None:
+    meter = Meter((1.0, HEADER + bytes.fromhex("ffff")), *[(1.0, b"x")] * 10_000)
+
+    async def scene() -> float:
+        session = session_with(meter)
+        loop = asyncio.get_running_loop()
+        await session.open()
+        with pytest.raises(NoAnswer):
+            await session.request(REQUEST)
+        started = loop.time()
+        await session.close()
+        return loop.time() - started
+
+    assert run_simulated(scene()) <= TIMING.request_s
+
+
+def test_a_notification_before_the_answer_is_passed_on_and_the_answer_is_taken() -> None:
+    heard: list[Notification] = []
+    meter = Meter((1.0, NOTIFICATION + ANSWER[:5]), (1.0, ANSWER[5:]))
+
+    async def scene() -> bytes:
+        session = session_with(meter, on_notification=heard.append)
+        await session.open()
+        return (await session.request(REQUEST)).data
+
+    assert run_simulated(scene()) == b"\x00"
+    assert len(heard) == 1
