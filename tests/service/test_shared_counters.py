@@ -1,0 +1,118 @@
+"""Service and laptop commands at one meter: with one counter store, or each with its own."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from gateway.dlms.association.requests import Get
+from gateway.errors import PeerRefused, SecurityError
+from gateway.keys import MeterKeys
+from gateway.model import MeterId, Obis
+from gateway.profile import load_profile
+from gateway.service.sessions import MeterAccess, SessionMaker
+from gateway.service.simulation import run_simulated
+from gateway.store.counters import CounterStore
+from gateway.store.thread import InlineStore
+from gateway.store.witness import Witness
+from gateway.url import TransportKind
+from hil_tests.emulator.station import Station
+from tests.emulator.rig import NOW_S, SERVER_TITLE, Rig, meter_scenario
+from tests.service.world import StationTransport
+
+CLOCK = Get(8, Obis.parse("0-0:1.0.0*255"), 2)
+PROFILE = load_profile("is15959_part2_single_phase")
+READER = "meter_reader"
+AARQ = 0x60
+
+
+class Wire(StationTransport):
+    """A connection of its own to the meter; remembers who was called."""
+
+    def __init__(self, rig: Rig, faults: str) -> None:
+        rig.station = Station(meter_scenario(faults), rig.keys, rig.meter)
+        super().__init__([rig], lambda: NOW_S, lambda: False)
+        self.clients: list[int] = []
+
+    async def send(self, data: bytes) -> None:
+        if data[8] == AARQ:
+            self.clients.append(data[3])
+        await super().send(data)
+
+
+class Reader:
+    """One process that reads the meter, under the name that it knows it by."""
+
+    def __init__(self, rig: Rig, folder: Path, meter: str) -> None:
+        folder.mkdir(exist_ok=True)
+        store = CounterStore.open(
+            folder / "counters.db",
+            gateway_id=meter,
+            witness=Witness(folder / "witness.json"),
+            random_bytes=random.Random(meter).randbytes,
+        )
+        keys = MeterKeys(
+            lls_password=rig.keys.lls_password,
+            guek=rig.keys.guek,
+            gak=rig.keys.gak,
+            server_system_title=SERVER_TITLE,
+        )
+        self.access = MeterAccess(
+            meter=MeterId(meter), profile=PROFILE, keys=keys, kind=TransportKind.TCP
+        )
+        self.sessions = SessionMaker(InlineStore(store), drift_limit=1000)
+        self._rig = rig
+
+    def read(self, faults: str = "") -> bytes:
+        """The clock, in a session of its own."""
+        self.wire = Wire(self._rig, faults)
+        return run_simulated(self._read())
+
+    async def _read(self) -> bytes:
+        opened = await self.sessions.associate(self.access, READER, self.wire)
+        try:
+            return (await opened.request(CLOCK)).data
+        finally:
+            await self.sessions.leave(self.access, READER, opened)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig(meter_scenario())
+
+
+def test_two_readers_with_one_store_are_never_refused(rig: Rig, tmp_path: Path) -> None:
+    service, laptop = Reader(rig, tmp_path, "EM1"), Reader(rig, tmp_path, "tcp://192.0.2.1:4059")
+    for reader in (service, laptop, service, service, laptop, service):
+        assert reader.read()[:2] == b"\x09\x0c"
+    assert rig.meter.counters_refused == 0
+
+
+def test_two_readers_with_stores_of_their_own_catch_up_with_each_other(
+    rig: Rig, tmp_path: Path
+) -> None:
+    service, laptop = Reader(rig, tmp_path / "a", "EM1"), Reader(rig, tmp_path / "b", "EM1")
+    counters = []
+    for reader in (service, laptop, laptop, service, laptop, service, service):
+        assert reader.read()[:2] == b"\x09\x0c"
+        assert reader.wire.clients in ([32], [32, 16, 32], [16, 32])
+        counters.append(rig.meter.last_received[READER])
+    assert counters == sorted(set(counters))
+    assert 0 < rig.meter.counters_refused <= 4, "asked once each time the other was ahead"
+
+
+def test_a_meter_that_claims_too_much_is_not_believed(rig: Rig, tmp_path: Path) -> None:
+    reader = Reader(rig, tmp_path, "EM1")
+    reader.read()
+    rig.meter.last_received[READER] += 2000
+    with pytest.raises(SecurityError, match="at most 1000 is believed"):
+        reader.read()
+
+
+def test_a_refusal_for_another_reason_is_not_asked_about(rig: Rig, tmp_path: Path) -> None:
+    reader = Reader(rig, tmp_path, "EM1")
+    reader.read()
+    assert reader.wire.clients == [16, 32], "the public client first, as nothing was known"
+    with pytest.raises(PeerRefused, match="authentication-failure"):
+        reader.read("faults.refuse_with = 13")
+    assert reader.wire.clients == [32]
