@@ -7,12 +7,13 @@ import click
 from gateway.cli.config import config_group
 from gateway.cli.decode import decode_command
 from gateway.cli.keys import keys_group
+from gateway.cli.output import software_version
 from gateway.cli.read import read_command
 from gateway.cli.run import run_command
 
 
 @click.group()
-@click.version_option(package_name="smart-meter-gateway")
+@click.version_option(software_version())
 def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 

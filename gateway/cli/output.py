@@ -9,6 +9,7 @@ import csv
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -65,6 +66,14 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 def printable(text: str) -> str:
     """Text of a meter as a terminal may show it: control characters written as escapes."""
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
+def software_version() -> str:
+    """The version of the installed distribution; "unpackaged" where it runs from a checkout."""
+    try:
+        return version("smart-meter-gateway")
+    except PackageNotFoundError:
+        return "unpackaged"
 
 
 def say(text: str) -> None:

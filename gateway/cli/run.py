@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
-from gateway.cli.output import exit_codes, log_to_stderr
+from gateway.cli.output import exit_codes, log_to_stderr, software_version
 from gateway.config import Site, load_site
 from gateway.service.supervisor import Service, open_parts, site_profiles
 
@@ -29,7 +28,7 @@ def run_command(config_file: Path, log_json: bool) -> None:
 async def _run(site: Site) -> None:
     parts = await open_parts(site, site_profiles(site))
     try:
-        service = Service(site, parts, software=f"smart-meter-gateway {_version()}")
+        service = Service(site, parts, software=f"smart-meter-gateway {software_version()}")
         running = asyncio.create_task(service.run(), name="service")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,10 +40,3 @@ async def _run(site: Site) -> None:
             return
     finally:
         await parts.close()
-
-
-def _version() -> str:
-    try:
-        return version("smart-meter-gateway")
-    except PackageNotFoundError:
-        return "unpackaged"

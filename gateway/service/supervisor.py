@@ -16,6 +16,7 @@ import structlog
 
 from gateway.config import Meter, Site, Wire
 from gateway.errors import ConfigError, GatewayError
+from gateway.files import read_private
 from gateway.keys import Keystore
 from gateway.model import Secret
 from gateway.poller import Poller, Timing
@@ -145,7 +146,7 @@ def mqtt_maker(site: Site) -> UplinkMaker:
         raise ConfigError("site", "uplink", None, "is needed")
     password: Secret | None = None
     if uplink.password_file is not None:
-        password = Secret(uplink.password_file.read_bytes().strip())
+        password = Secret(read_private(uplink.password_file, max_octets=1 << 10).strip())
     tls = uplink.tls
     settings = MqttSettings(
         host=uplink.host,

@@ -175,3 +175,10 @@ def test_the_settings_client_reads_the_same(laptop: Laptop, profile_set: str) ->
     settings = only_buffer(laptop.document("WRAPPER", *words, client="us"))
     assert [row["values"] for row in settings["rows"]] == [row["values"] for row in reader["rows"]]
     assert reader["rows"]
+
+
+@pytest.mark.parametrize("serial", ["WRAPPER", "HDLC"])
+def test_any_time_may_be_asked_for(laptop: Laptop, serial: str) -> None:
+    span = ("--from", "0001-01-01", "--to", "9999-12-31T23:59:59")
+    buffer = only_buffer(laptop.document(serial, "--set", "daily", *span))
+    assert len(buffer["rows"]) == 62

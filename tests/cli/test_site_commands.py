@@ -1,6 +1,7 @@
 """gateway config, keys and run: what a technician meets when a gateway is set up."""
 
 import json
+import re
 import signal
 import sqlite3
 import stat
@@ -18,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
-from gateway.keys import Keystore, load_keys_file
+from gateway.keys import Keystore, create_kek, load_keys_file
 from gateway.model import MeterId
 from tests.cli.bench import Bench, Laptop, leaks, secrets_of
 
@@ -264,3 +265,45 @@ def test_a_service_without_meters_in_reach_stops_when_asked(tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert (tmp_path / "counters.db").stat().st_mode & 0o077 == 0
+
+
+UPLINK = """
+[uplink]
+host = "broker.example.org"
+{more}
+[uplink.tls]
+{tls}
+[[uplink.backend_key]]
+id = "b"
+public_key = "5433e87f9a0c4362ed05843f72f4b468b8ff86099f11b666941b2648676165e9"
+"""
+LOGIN = 'username = "gw-1"\npassword_file = "password"'
+
+
+@pytest.mark.parametrize(
+    ("more", "tls", "mode", "said"),
+    [
+        (LOGIN, "", None, "must exist"),
+        (LOGIN, "", 0o644, "chmod 600"),
+        ("", 'ca_file = "nowhere.pem"', None, "nowhere.pem"),
+    ],
+)
+def test_files_of_the_uplink_that_cannot_be_used_are_told(
+    tmp_path: Path, more: str, tls: str, mode: int | None, said: str
+) -> None:
+    site = site_file(tmp_path, "tcp://127.0.0.1:1", UPLINK.format(more=more, tls=tls))
+    (tmp_path / "witness").mkdir()
+    create_kek(tmp_path / "kek")
+    if mode is not None:
+        (tmp_path / "password").write_text("hunter2")
+        (tmp_path / "password").chmod(mode)
+    result = run("run", "--config", site)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_the_version_is_told_wherever_it_runs_from() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"\S+, version (\d\S+|unpackaged)\n", result.stdout)
