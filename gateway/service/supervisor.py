@@ -181,8 +181,6 @@ class Service:
     async def run(self) -> None:
         """Run until cancelled; the stores are closed by whoever opened them."""
         await self._begin()
-        if self._parts.make_uplink is not None and self._site.uplink is not None:
-            self.uplink = self._uplink_loop(self._parts.make_uplink(self._presence))
         site = self._site.stores
         house = Housekeeping(
             readings=self._parts.readings,
@@ -199,9 +197,15 @@ class Service:
                 name = f"wire.{loop.poller.name}"
                 tasks.create_task(_kept_up(f"{name}.poller", loop.poller.run), name=name)
                 tasks.create_task(_kept_up(name, loop.run), name=f"{name}.reading")
-            if self.uplink is not None:
-                tasks.create_task(_kept_up("uplink", self.uplink.run), name="uplink")
+            if self._parts.make_uplink is not None:
+                make = self._parts.make_uplink
+                tasks.create_task(_kept_up("uplink", lambda: self._run_uplink(make)), name="uplink")
             tasks.create_task(_kept_up("housekeeping", house.run), name="housekeeping")
+
+    async def _run_uplink(self, make: UplinkMaker) -> None:
+        """A new link and a new pump each time: nothing of one that failed is carried on."""
+        self.uplink = self._uplink_loop(make(self._presence))
+        await self.uplink.run()
 
     async def _begin(self) -> None:
         """What the stores say at the start: alarms, a restored file's new titles, names."""

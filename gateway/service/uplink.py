@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import GatewayError, LinkLost, StoreError
 from gateway.model import MeterId
 from gateway.service.clock import Clock
 from gateway.store.counters import CounterStore
@@ -88,15 +88,18 @@ class UplinkLoop:
         state = self.uplink.state
         while True:
             if state.up:
-                newest = await self.readings.run(lambda store: store.stream.newest_sequence)
-                self._pump.link_up(newest)
-                log.info("uplink is up")
+                await self._link_up()
             else:
                 self._pump.link_down()
                 if state.error is not None:
                     log.warning("uplink is down", error=str(state.error))
             self._wake.set()
             state = await self.uplink.wait_change(state)
+
+    async def _link_up(self) -> None:
+        newest = await self.readings.run(lambda store: store.stream.newest_sequence)
+        self._pump.link_up(newest)
+        log.info("uplink is up")
 
     async def _send(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -158,15 +161,11 @@ class UplinkLoop:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             if not self.uplink.state.up:
                 continue
-            notice = Health(
-                gateway=self.gateway,
-                at_s=self._now_s(),
-                figures=await self._health_figures(),
-            )
             try:
-                await self.uplink.publish(
-                    topics.plain(self.gateway, Kind.HEALTH), encode_notice(notice)
-                )
+                figures = await self._health_figures()
+                notice = Health(gateway=self.gateway, at_s=self._now_s(), figures=figures)
+                topic = topics.plain(self.gateway, Kind.HEALTH)
+                await self.uplink.publish(topic, encode_notice(notice))
             except GatewayError as error:
                 log.info("health not told", error=str(error))
 
@@ -196,6 +195,7 @@ class UplinkLoop:
                 # Forged, stale or broken: nothing of it was used, and nobody else must wait.
                 self.figures.down_rejected += 1
                 log.error("message from the backend rejected", topic=received.topic, why=str(error))
+        raise LinkLost("the broker's messages ended unasked")
 
     async def _take(self, received: Received) -> None:
         kind = topics.parse(received.topic).kind

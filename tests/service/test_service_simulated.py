@@ -193,3 +193,34 @@ def test_a_restored_file_gets_a_new_epoch_and_new_titles_when_the_backend_tells(
     assert world.depth.live == world.depth.backlog == 0
     for kind in (DAILY, BLOCK):
         assert {t for t, _ in world.backend.rows(kind.value)} >= set(world.stored[kind])
+
+
+@pytest.mark.parametrize("broken", ["depth", "pending", "commit"])
+def test_an_error_of_the_outbox_is_survived_and_everything_is_committed(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    from gateway.errors import StoreError
+    from gateway.store.outbox import Outbox
+
+    honest, calls = getattr(Outbox, broken), []
+
+    def once(outbox: Outbox, *given: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise StoreError("the disk stuttered")
+        return honest(outbox, *given, **named)
+
+    monkeypatch.setattr(Outbox, broken, once)
+    world.run(DAY_S)
+    assert len(calls) > 2
+    assert_all_there_once(world)
+
+
+def test_an_uplink_whose_messages_end_unasked_is_made_anew(world: World) -> None:
+    from tests.service.world import GATEWAY
+
+    def end_messages() -> None:
+        world.broker._links[GATEWAY]._inbox.close()
+
+    world.run(DAY_S, (1200, end_messages))
+    assert_all_there_once(world)
