@@ -1,17 +1,22 @@
 """Values and capture lists as JSON that keeps every digit.
 
 A number is a JSON number (PostgreSQL keeps jsonb numbers as exact decimals), a string a string;
-an instant is ``{"local": ..., "utc_s": ..., "quality": ...}``, octets are ``{"hex": ...}``.
+an instant is ``{"local": ..., "utc_s": ..., "quality": ...}``, octets are ``{"hex": ...}``, and a
+text with characters that PostgreSQL cannot hold (NUL, surrogates) is ``{"text_hex": ...}``: meters
+pad names with NUL, and a reading is not refused for that.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 from gateway.errors import StoreCorrupt
 from gateway.model import CaptureList, CaptureObject, Column, Instant, Obis, TimeQuality, Value
+
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def values_to_json(values: tuple[Value, ...]) -> str:
@@ -21,6 +26,8 @@ def values_to_json(values: tuple[Value, ...]) -> str:
 
 def _value_to_json(value: Value) -> str:
     match value:
+        case str() if _UNWRITABLE.search(value):
+            return json.dumps({"text_hex": value.encode("utf-8", "surrogatepass").hex()})
         case None | bool() | str():
             return json.dumps(value, ensure_ascii=False)
         case Decimal():
@@ -47,6 +54,8 @@ def _value_from_json(item: Any) -> Value:
         return item
     if "hex" in item:
         return bytes.fromhex(item["hex"])
+    if "text_hex" in item:
+        return bytes.fromhex(item["text_hex"]).decode("utf-8", "surrogatepass")
     utc_s = item["utc_s"]
     return Instant(
         utc_s=None if utc_s is None else int(utc_s),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 _HEALTH_PERIOD_S = 60
 _STORE_PAUSE_S = 5
+_REASON = 500
 
 
 @dataclass(slots=True)
@@ -252,22 +254,39 @@ class UplinkLoop:
     async def _accounts(self, data: AccountData) -> None:
         now_us = self.clock.now_us()
         last = await self.readings.run(lambda store: store.registry.last_sequence(data.issuer))
-        done = Result(command=data.command, at_s=self._now_s(), outcome="done", reason="")
-        message = NewMessage(
-            kind=Kind.RESULT.value,
-            subject=data.command,
-            lane=Lane.LIVE,
-            body=encode_notice(done),
-        )
+        message = self._result(data, "done", "")
         if data.sequence == last:
             # Applied already; the backend repeats until a result has reached it: say so again.
             await self.readings.run(ReadingsStore.add_message, message, now_us)
             self.stored(Lane.LIVE)
             return
-        await self.readings.run(
-            lambda store: store.registry.apply_accounts(
-                data.issuer, data.sequence, data.accounts, now_us, result=message
+        try:
+            await self.readings.run(
+                lambda store: store.registry.apply_accounts(
+                    data.issuer, data.sequence, data.accounts, now_us, result=message
+                )
             )
-        )
+        except StoreError:
+            raise
+        except GatewayError as error:
+            # The backend has to learn why, or it would say the same for ever.
+            refused = self._result(data, "refused", str(error))
+            await self.readings.run(ReadingsStore.add_message, refused, now_us)
+            self.stored(Lane.LIVE)
+            raise
         self.stored(Lane.LIVE)
         log.info("account data applied", accounts=len(data.accounts), sequence=data.sequence)
+
+    def _result(
+        self, data: AccountData, outcome: Literal["done", "refused"], reason: str
+    ) -> NewMessage:
+        """What became of account data, as a message that has to arrive."""
+        result = Result(
+            command=data.command, at_s=self._now_s(), outcome=outcome, reason=reason[:_REASON]
+        )
+        return NewMessage(
+            kind=Kind.RESULT.value,
+            subject=data.command,
+            lane=Lane.LIVE,
+            body=encode_notice(result),
+        )

@@ -12,6 +12,7 @@ from consumer_app.database.connect import Database
 from consumer_app.database.migrate import migrate, migrations
 from consumer_app.database.queries import rows_between
 from consumer_app.database.readings import answered_ranges
+from consumer_app.database.values import values_from_json, values_to_json
 from consumer_app.ingest.core import ingest_messages
 from gateway.errors import NoAnswer, StoreError
 from gateway.model import MeterId, ProfileKind, TimeQuality
@@ -170,17 +171,17 @@ def test_a_poison_message_with_a_number_is_refused_by_it(
     assert count(database, "refused_messages") == 1
 
 
-def test_text_that_postgresql_cannot_hold_is_refused_and_its_neighbours_stored(
-    database: Database,
-) -> None:
-    nul = batch(ProfileKind.NAMEPLATE, DAILY, [row(MIDNIGHT_S, ("a\0b", None, None, None))])
+def test_text_that_postgresql_cannot_hold_is_stored_all_the_same(database: Database) -> None:
+    texts = ("ACME\0\0\0", "\ud800", None, None)
+    padded = batch(
+        ProfileKind.NAMEPLATE, DAILY, [row(MIDNIGHT_S, ("ACME\0\0\0", None, None, None))]
+    )
     good = daily(2, daily_row(MIDNIGHT_S, "1"))
-    outcome = ingest_messages(database, [delivery(1, nul), good], now_s=NOW_S)
-    answers = {answer.header.sequence: answer.refused for answer in outcome.answers}
-    assert "cannot hold" in str(answers[1])
-    assert answers[2] is None
+    outcome = ingest_messages(database, [delivery(1, padded), good], now_s=NOW_S)
+    assert [answer.refused for answer in outcome.answers] == [None, None]
     assert ranges(database) == [(1, 2)]
-    assert count(database, "readings") == 1
+    assert count(database, "readings") == 2
+    assert values_from_json(values_to_json(texts)) == texts
 
 
 @pytest.mark.parametrize(

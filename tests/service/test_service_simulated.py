@@ -224,3 +224,34 @@ def test_an_uplink_whose_messages_end_unasked_is_made_anew(world: World) -> None
 
     world.run(DAY_S, (1200, end_messages))
     assert_all_there_once(world)
+
+
+def test_account_data_that_cannot_be_applied_is_refused_upwards_with_the_reason(
+    world: World,
+) -> None:
+    from gateway.model import Account, ConnectionNo, Installation, MeterId
+    from gateway.uplink import topics
+    from gateway.uplink.command import AccountData, sign_command
+    from gateway.uplink.port import Publication
+    from gateway.uplink.topics import Kind
+    from tests.service.world import GATEWAY
+
+    def account(number: str) -> Account:
+        place = Installation(ConnectionNo(number), MeterId("EM1"), START_S)
+        return Account(ConnectionNo(number), "name", 2000, 1, "LMV-1", (place,))
+
+    def say(sequence: int, *numbers: str) -> None:
+        data = AccountData(
+            "backend", GATEWAY, START_S, sequence, START_S + DAY_S, tuple(map(account, numbers))
+        )
+        topic = topics.plain(GATEWAY, Kind.ACCOUNT)
+        world.broker.deliver(Publication(topic, sign_command(data, world.key)))
+
+    world.run(600, (10, lambda: say(1, "100")), (20, lambda: say(2, "100", "200")))
+    assert world.account_of == "100"
+    results = {r.command: (r.outcome, r.reason) for r in world.backend.results}
+    assert results["backend-1"] == ("done", "")
+    outcome, reason = results["backend-2"]
+    assert outcome == "refused"
+    assert "EM1" in reason
+    assert world.depth.live == 0

@@ -32,6 +32,7 @@ from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
 from gateway.uplink.loopback import LoopbackBroker
 from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
+from gateway.uplink.notices import Result, decode_result
 from gateway.uplink.port import PresenceMaker, Publication, Uplink
 from gateway.uplink.signature import SigningKey
 from gateway.uplink.topics import Kind
@@ -91,6 +92,7 @@ class Backend:
     refuse: Callable[[ReadingsMessage], str | None] = lambda _: None
     messages: dict[tuple[str, int], ReadingsMessage] = field(default_factory=dict)
     times_taken: dict[tuple[str, int], int] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
 
     async def run(self) -> None:
         link = self.broker.uplink("backend", subscriptions=topics.from_all_gateways())
@@ -102,6 +104,8 @@ class Backend:
             header = decode_header(received.payload)
             where = (header.epoch, header.sequence)
             refused: str | None = None
+            if topic.kind is Kind.RESULT:
+                self.results.append(decode_result(received.payload, topic)[1])
             if topic.kind is Kind.READINGS:
                 message = decode_readings(received.payload, topic)
                 refused = self.refuse(message)
