@@ -10,6 +10,7 @@ import random
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -181,6 +182,10 @@ class Service:
     async def run(self) -> None:
         """Run until cancelled; the stores are closed by whoever opened them."""
         await self._begin()
+        make = self._parts.make_uplink
+        if make is not None:
+            # The first one here: files that cannot be used end the start and name themselves.
+            self.uplink = self._uplink_loop(make(self._presence))
         site = self._site.stores
         house = Housekeeping(
             readings=self._parts.readings,
@@ -197,15 +202,19 @@ class Service:
                 name = f"wire.{loop.poller.name}"
                 tasks.create_task(_kept_up(f"{name}.poller", loop.poller.run), name=name)
                 tasks.create_task(_kept_up(name, loop.run), name=f"{name}.reading")
-            if self._parts.make_uplink is not None:
-                make = self._parts.make_uplink
-                tasks.create_task(_kept_up("uplink", lambda: self._run_uplink(make)), name="uplink")
+            if make is not None:
+                kept_up = _kept_up("uplink", partial(self._run_uplink, make))
+                tasks.create_task(kept_up, name="uplink")
             tasks.create_task(_kept_up("housekeeping", house.run), name="housekeeping")
 
     async def _run_uplink(self, make: UplinkMaker) -> None:
-        """A new link and a new pump each time: nothing of one that failed is carried on."""
-        self.uplink = self._uplink_loop(make(self._presence))
-        await self.uplink.run()
+        """Run the loop; one that failed is replaced whole: nothing of it is carried on."""
+        try:
+            if self.uplink is not None:
+                await self.uplink.run()
+        except Exception:
+            self.uplink = self._uplink_loop(make(self._presence))
+            raise
 
     async def _begin(self) -> None:
         """What the stores say at the start: alarms, a restored file's new titles, names."""
