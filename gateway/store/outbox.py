@@ -86,6 +86,16 @@ class Outbox:
         )
         return int(inserted)
 
+    def refuse(self, sequence: int, reason: str, now_us: int) -> int:
+        """Put a message aside inside the caller's transaction; how many were moved: 1 or 0."""
+        moved = self._database.connection.execute(
+            "INSERT INTO refused SELECT ?, sequence, kind, subject, profile,"
+            " created_at_us, payload, ?, ? FROM outbox WHERE sequence = ?",
+            (self._stream.epoch, now_us, reason[:MAX_REASON], sequence),
+        ).rowcount
+        self._database.connection.execute("DELETE FROM outbox WHERE sequence = ?", (sequence,))
+        return moved
+
     def pending(
         self, lane: Lane, after_sequence: int, limit: int, *, max_octets: int = FETCH_OCTETS
     ) -> list[OutboxEntry]:
@@ -137,14 +147,7 @@ class Outbox:
         if self._stream.backend_high_water(epoch, max(named, default=0), now_us):
             return CommitResult(restored=True)
         with self._database.transaction() as connection:
-            moved = 0
-            for sequence, reason in refused:
-                moved += connection.execute(
-                    "INSERT INTO refused SELECT ?, sequence, kind, subject, profile,"
-                    " created_at_us, payload, ?, ? FROM outbox WHERE sequence = ?",
-                    (epoch, now_us, reason[:MAX_REASON], sequence),
-                ).rowcount
-                connection.execute("DELETE FROM outbox WHERE sequence = ?", (sequence,))
+            moved = sum(self.refuse(sequence, reason, now_us) for sequence, reason in refused)
             deleted = sum(
                 connection.execute(
                     "DELETE FROM outbox WHERE sequence BETWEEN ? AND ?", bounds

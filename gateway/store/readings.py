@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,6 @@ from gateway.model import (
     MeterId,
     Obis,
     ProfileKind,
-    Row,
     TimeQuality,
     row_digest,
 )
@@ -29,6 +28,7 @@ from gateway.store.database import Database, Journal
 from gateway.store.migrations import set_meta
 from gateway.store.opening import OpenReport, open_database
 from gateway.store.outbox import NewMessage, Outbox
+from gateway.store.packing import NewRow, packed
 from gateway.store.registry import Registry
 from gateway.store.retention import Budget, Trimmed, trim
 from gateway.store.schema import PROFILE_IDS, READINGS
@@ -53,7 +53,7 @@ class AddResult:
     """What became of the rows of a batch.
 
     ``conflicts`` counts new rows that differ from another row at the same time; they are stored
-    and sent as well.
+    and sent as well. ``sequences`` are those of the messages to send.
     """
 
     new_rows: int
@@ -150,7 +150,9 @@ class ReadingsStore:
     def add_batch(self, batch: Batch, encode: Callable[[Batch], bytes], lane: Lane) -> AddResult:
         """Store the rows that are new and the messages that carry them, in one transaction.
 
-        ``encode`` makes a message body (without header) of a batch of new rows. A row that is
+        ``encode`` makes a message body (without header) of a batch of new rows; rows that it
+        finds too large for one message (MessageTooLarge) go into several. A row too large for a
+        message of its own is stored, and its message put aside as refused, once. A row that is
         stored already, by its digest, is neither stored nor sent again. Raises StoreFull (nothing
         was stored, ``rows_refused`` counts it), UsageError for rows that do not fit their columns.
         """
@@ -191,12 +193,13 @@ class ReadingsStore:
         )
         new, conflicts = self._new_rows(batch, meter_id, profile_id)
         sequences = []
-        for start in range(0, len(new), self._rows_per_message):
-            chunk = new[start : start + self._rows_per_message]
-            body = encode(replace(batch, rows=tuple(row for row, _ in chunk)))
+        for chunk, body, too_large in packed(batch, new, self._rows_per_message, encode):
             message = NewMessage(KIND, batch.meter, lane, body, batch.profile)
             sequence = self.outbox.insert(message, evidence.received_at_us)
-            sequences.append(sequence)
+            if too_large:
+                self.outbox.refuse(sequence, too_large, evidence.received_at_us)
+            else:
+                sequences.append(sequence)
             connection.executemany(
                 _INSERT,
                 [
@@ -228,7 +231,7 @@ class ReadingsStore:
 
     def _new_rows(
         self, batch: Batch, meter_id: int, profile_id: int
-    ) -> tuple[list[tuple[Row, bytes]], dict[bytes, int]]:
+    ) -> tuple[list[NewRow], dict[bytes, int]]:
         """Rows that are not stored yet, by time, and the digests (with time) of conflicts.
 
         Two events may share a second, and a meter with an unset clock stamps all rows 1970:
@@ -242,7 +245,7 @@ class ReadingsStore:
         ):
             stored.setdefault(time_s, set()).add(digest)
         captures = batch.capture_list.digest
-        new: list[tuple[Row, bytes]] = []
+        new: list[NewRow] = []
         conflicts: dict[bytes, int] = {}
         for row in sorted(batch.rows, key=lambda row: row.captured_at_s):
             digest = row_digest(captures, row.raw)

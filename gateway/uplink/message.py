@@ -154,8 +154,9 @@ def carries_raw(profile: ProfileKind) -> bool:
 def encode_readings(batch: Batch) -> bytes:
     """Body of a readings message: JSON octets of an object without the header's fields.
 
-    Raises UsageError for no rows, more than MAX_ROWS rows, MAX_COLUMNS columns or the wire's
-    octets, for a row that is not as wide as its capture list, and for numbers that are none.
+    Raises UsageError for no rows, more than MAX_ROWS rows or MAX_COLUMNS columns, for a row that
+    is not as wide as its capture list, and for numbers that are none; MessageTooLarge for rows
+    whose octets leave no room for the header on the wire.
     """
     columns = batch.capture_list.columns
     if not 1 <= len(batch.rows) <= MAX_ROWS or not 1 <= len(columns) <= MAX_COLUMNS:
@@ -185,7 +186,7 @@ def encode_readings(batch: Batch) -> bytes:
         ],
         evidence=_evidence(batch.evidence),
     )
-    return wire.encode(body)
+    return wire.encode(body, wire.MAX_BODY_OCTETS)
 
 
 def with_header(body: bytes, header: Header) -> bytes:

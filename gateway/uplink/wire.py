@@ -17,19 +17,26 @@ T = TypeVar("T")
 MAX_MESSAGE_OCTETS = 512 * 1024
 """Below the 1 MiB that brokers allow by default, above 96 rows of 116 columns with raw octets."""
 
+MAX_BODY_OCTETS = MAX_MESSAGE_OCTETS - 256
+"""A body waits without its header; the longest header still fits in front of the longest body."""
+
+
+class MessageTooLarge(UsageError):
+    """What is to be said does not fit into one message: say it in several."""
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON object; subclasses name its fields."""
 
 
-def encode(shape: Shape) -> bytes:
-    """JSON octets; UsageError when text cannot be UTF-8 or the message is over the limit."""
+def encode(shape: Shape, limit: int = MAX_MESSAGE_OCTETS) -> bytes:
+    """JSON octets; UsageError when text cannot be UTF-8, MessageTooLarge over the limit."""
     try:
         octets = msgspec.json.encode(shape)
     except UnicodeEncodeError as wrong:
         raise UsageError(f"message text cannot be UTF-8: {wrong.reason}") from wrong
-    if len(octets) > MAX_MESSAGE_OCTETS:
-        raise UsageError(f"message of {len(octets)} octets; at most {MAX_MESSAGE_OCTETS}")
+    if len(octets) > limit:
+        raise MessageTooLarge(f"message of {len(octets)} octets; at most {limit}")
     return octets
 
 
