@@ -17,7 +17,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -119,6 +119,8 @@ class MqttUplink:
             self._room.release()
             incoming.acknowledge()
             yield incoming.message
+        if self._keeper is not None:
+            await self._keeper  # ended by a bug of ours: its error is the reader's to tell
 
     async def close(self) -> None:
         """Say farewell, disconnect, end ``messages``."""
@@ -127,28 +129,32 @@ class MqttUplink:
             with contextlib.suppress(NoAnswer, PeerRefused):
                 await session.publish(self._farewell)
         if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+            keeper, self._keeper = self._keeper, None
+            keeper.cancel()
+            await asyncio.wait({keeper})
             self._watch.set(up=False)
         self._inbox.close()
 
     async def _keep_up(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
-        while True:
-            began_s = loop.time()
-            was_up, error = await self._one_connection()
-            # a broker that lets us in and throws us out again is not reached either
-            stable = was_up and loop.time() - began_s >= self._settings.stable_after_s
-            failures = 0 if stable else failures + 1
-            await self._sleep(self._backoff_s(failures, retryable=error.retryable))
+        try:
+            while True:
+                began_s = loop.time()
+                was_up, error = await self._one_connection()
+                # a broker that lets us in and throws us out again is not reached either
+                stable = was_up and loop.time() - began_s >= self._settings.stable_after_s
+                failures = 0 if stable else failures + 1
+                longest_s = self._settings.backoff_s(failures, retryable=error.retryable)
+                await self._sleep(longest_s * (1 + self._jitter()) / 2)
+        finally:
+            self._inbox.close()
 
     async def _one_connection(self) -> tuple[bool, GatewayError]:
-        presence = self._presence()
-        session = _Session(self._settings, self._tls, presence.will, self._take)
+        session: _Session | None = None
         try:
+            presence = self._presence()
+            session = _Session(self._settings, self._tls, presence.will, self._take)
             await session.open()
             for birth in presence.births:
                 await session.publish(birth)
@@ -161,17 +167,12 @@ class MqttUplink:
             self._watch.set(up=False, error=failure)
             return False, failure
         finally:
-            await session.shut()
+            if session is not None:
+                await session.shut()
 
     def _note_end(self, ended: asyncio.Future[GatewayError]) -> None:
         self._session = None
         self._watch.set(up=False, error=ended.result())
-
-    def _backoff_s(self, failures: int, *, retryable: bool) -> float:
-        longest_s = self._settings.backoff_max_s
-        if retryable:
-            longest_s = min(longest_s, self._settings.backoff_first_s * 2 ** min(failures, 20))
-        return longest_s * (1 + self._jitter()) / 2
 
     def _take(self, session: _Session, message: MQTTMessage) -> None:
         """In paho's thread: keep the message if there is room, else count it as dropped."""
@@ -228,9 +229,9 @@ class _Session:
         # twice our own window: paho calls back before it strikes a message off its list
         client.max_queued_messages_set(2 * settings.window)
         if settings.username is not None:
-            password = settings.password
-            secret = None if password is None else password.reveal().decode()
-            client.username_pw_set(settings.username, secret)
+            secret = None if settings.password is None else settings.password.reveal()
+            # octets, as MQTT has it (3.1.3.5); paho takes them, and only its types do not say so
+            client.username_pw_set(settings.username, cast("str | None", secret))
         if tls is not None:
             client.tls_set_context(tls)
         if will is not None:

@@ -57,6 +57,12 @@ class MqttSettings:
         if min(self.window, self.inbox, self.keepalive_s) < 1:
             raise UsageError("MQTT: window, inbox and keepalive_s are at least 1")
 
+    def backoff_s(self, failures: int, *, retryable: bool) -> float:
+        """The longest wait after so many failures on end; what needs a person waits longest."""
+        if not retryable:
+            return self.backoff_max_s
+        return min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures, 20))
+
 
 def _is_loopback(host: str) -> bool:
     try:
