@@ -1,6 +1,6 @@
 """How well one slow line is used: session time over the time its octets need.
 
-One ciphered session after the other (association, register, a day of 48 x 8 block load, release,
+One ciphered session after the other (association, register, a day of 48 x 8 block load,
 disconnect) with one meter on a line paced at 9600 baud, 8N1. The least possible time is what
 the octets need on the wire plus the meter's stated turnarounds, both as the line counted them.
 Prints one JSON document; ``ok`` says whether the quotient reached the aim.

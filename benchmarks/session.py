@@ -1,7 +1,8 @@
 """Client CPU of a whole session: ours, dlms-cosem, gurux-dlms, against one emulator in one run.
 
 A session is connect, associate (GMAC, ciphered both ways), one register with its scaler, one day of
-48 x 8 block load, release, disconnect, over loopback TCP. Every client runs in a process of
+48 x 8 block load, release (over the wrapper; over HDLC the disconnection is one), disconnect, over
+loopback TCP. Every client runs in a process of
 its own; rounds take turns, so that a busy moment of the machine meets all three. The figure is the
 median over all sessions but the first few of each process. Beside them the bare event loop moves
 the octets of our own session. Prints one JSON document; ``ok`` depends on ratios and counts only:
@@ -79,6 +80,8 @@ def options_for(meter: FleetMeter, sessions: int) -> dict[str, object]:
         "security": "both",
         "ops": f"register:1.0.1.8.0.255,block_range:{first_s}:{last_s}",
         "repeat": sessions,
+        # Over HDLC the disconnection is the release, for all three.
+        **({"release": False} if meter.link == "hdlc" else {}),
     }
 
 

@@ -52,6 +52,17 @@ class Timing:
     goodbye_s: float = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A procedure came to its end."""
+
+    result: Any
+
+
+def _single(request: Request) -> Procedure[Answer]:
+    return (yield request)
+
+
 class Session:
     """One association with one meter over one transport.
 
@@ -73,9 +84,12 @@ class Session:
         self._answer_s = timing.answer_s
         self._keep_up = keep_up
         self._on_notification = on_notification
-        self._kept: Event | GatewayError | NeedData = NEED_DATA
+        self._procedure: Procedure[Any] | None = None
+        self._kept: Event | _Finished | GatewayError | NeedData = NEED_DATA
         """What a turn within the transport's callback came upon, for the task."""
         self._behind: Awaitable[None] | None = None
+        self._repeats = 0
+        self._deadline = 0.0
         self._react_until = 0.0
 
     @property
@@ -91,6 +105,7 @@ class Session:
     async def open(self) -> AssociationOpened:
         """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
         self._connection.open()
+        self._begin_waiting()
         event = await self._next_event()
         if not isinstance(event, AssociationOpened):
             raise RemoteProtocolError(f"opening the association gave {type(event).__name__}")
@@ -98,32 +113,26 @@ class Session:
 
     async def request(self, request: Request) -> Answer:
         """Send one request and return its whole answer; raise PeerRefused for a no."""
-        self._connection.send(request)
-        event = await self._next_event()
-        match event:
-            case Answer():
-                return event
-            case Refused(service, reason):
-                raise PeerRefused(service, reason)
-            case _:
-                raise LinkLost(f"the meter ended the session: {event}")
+        return await self.run(_single(request))
 
     async def run(self, procedure: Procedure[T]) -> T:
-        """Run a procedure to its end; its refusals are thrown into it, all else ends it."""
+        """Run a procedure to its end; its refusals are thrown into it, all else ends it.
+
+        It is stepped where its answers arrive: what it asks next leaves at once.
+        """
+        self._procedure = procedure
         try:
-            request = next(procedure)
-            while True:
-                try:
-                    answer = await self.request(request)
-                except PeerRefused as refusal:
-                    request = procedure.throw(refusal)
-                else:
-                    request = procedure.send(answer)
+            self._ask(next(procedure))
+            event = await self._next_event()
         except StopIteration as done:
-            result: T = done.value
-            return result
+            event = _Finished(done.value)
         finally:
+            self._procedure = None
             procedure.close()
+        if not isinstance(event, _Finished):
+            raise LinkLost(f"the meter ended the session: {event}")
+        result: T = event.result
+        return result
 
     async def close(self) -> None:
         """Release and disconnect as far as the meter still answers; never raises for silence.
@@ -133,49 +142,76 @@ class Session:
         """
         self._connection.close()
         self._answer_s = min(self._answer_s, self._timing.goodbye_s)
+        self._begin_waiting()
         with suppress(GatewayError):
             while not isinstance(await self._next_event(), AssociationClosed):
                 pass
 
-    async def _next_event(self) -> Event:
-        deadline = asyncio.get_running_loop().time() + self._timing.request_s
+    def _ask(self, request: Request) -> None:
+        self._connection.send(request)
+        self._begin_waiting()
+
+    def _begin_waiting(self) -> None:
+        """From now on the meter has ``request_s``, however many blocks it takes."""
+        self._repeats = 0
+        self._deadline = asyncio.get_running_loop().time() + self._timing.request_s
+        # Near its end a request measures each wait anew.
+        self._react_until = self._deadline - self._answer_s
+
+    async def _next_event(self) -> Event | _Finished:
         while True:
-            event = await self._pump(deadline)
+            event = await self._pump()
             if not isinstance(event, Notification):
                 return event
             if self._on_notification is not None:
                 self._on_notification(event)
 
-    async def _pump(self, deadline: float) -> Event:
+    async def _pump(self) -> Event | _Finished:
         """Turn after turn until something happened, as the meter's answers come in."""
         connection, transport = self._connection, self._transport
-        # Near its end a request measures each wait anew.
-        self._react_until = deadline - self._answer_s
-        repeats = 0
         while True:
             if self._kept is NEED_DATA and self._is_behind():
-                await self._catch_up(deadline)
-            happened = self._turn()
+                await self._catch_up()
+            happened = self._kept_or_next()
             waiting = connection.data_to_send()
             if waiting:
                 await transport.send(waiting)
             if happened is not NEED_DATA:
                 return happened
+            if self._is_behind():
+                continue
             try:
-                await transport.converse(self._react, self._patience_s(deadline))
+                await transport.converse(self._react, self._patience_s())
             except LinkLost:
                 raise
             except NoAnswer:
-                repeats += 1
-                self._patience_s(deadline)
-                if repeats > self._timing.repeats or not connection.handle_timeout():
+                self._repeats += 1
+                self._patience_s()
+                if self._repeats > self._timing.repeats or not connection.handle_timeout():
                     raise
 
-    def _turn(self) -> Event | NeedData:
+    def _kept_or_next(self) -> Event | _Finished | NeedData:
         kept, self._kept = self._kept, NEED_DATA
         if isinstance(kept, GatewayError):
             raise kept
-        return self._connection.next_event() if kept is NEED_DATA else kept
+        return self._turn() if kept is NEED_DATA else kept
+
+    def _turn(self) -> Event | _Finished | NeedData:
+        """What happened next. An answer goes to the procedure, and what it asks then is sent."""
+        event = self._connection.next_event()
+        while self._procedure is not None and isinstance(event, (Answer, Refused)):
+            try:
+                if isinstance(event, Answer):
+                    self._ask(self._procedure.send(event))
+                else:
+                    refusal = PeerRefused(event.service, event.reason)
+                    self._ask(self._procedure.throw(refusal))
+            except StopIteration as done:
+                return _Finished(done.value)
+            if self._is_behind():
+                return NEED_DATA
+            event = self._connection.next_event()
+        return event
 
     def _react(self, data: bytes) -> bytes | None:
         """One turn within the transport's callback; None hands over to the session's task."""
@@ -184,10 +220,12 @@ class Session:
         if self._is_behind() or asyncio.get_running_loop().time() > self._react_until:
             return None
         try:
-            self._kept = connection.next_event()
+            self._kept = self._turn()
         except GatewayError as error:
             self._kept = error
-        return connection.data_to_send() if self._kept is NEED_DATA else None
+        if self._kept is not NEED_DATA or self._behind is not None:
+            return None
+        return connection.data_to_send()
 
     def _is_behind(self) -> bool:
         """Whether ``keep_up`` has something to await before the next turn.
@@ -198,21 +236,21 @@ class Session:
             self._behind = self._keep_up()
         return self._behind is not None
 
-    def _patience_s(self, deadline: float) -> float:
+    def _patience_s(self) -> float:
         """How long to wait for the next octets; raise NoAnswer when the request has no time left.
 
         No timer of its own guards a request: it only ever waits for octets, and asks here first.
         """
-        left_s = deadline - asyncio.get_running_loop().time()
+        left_s = self._deadline - asyncio.get_running_loop().time()
         if left_s <= 0:
             raise NoAnswer(f"no complete answer within {self._timing.request_s:g} s")
         return min(left_s, self._answer_s)
 
-    async def _catch_up(self, deadline: float) -> None:
+    async def _catch_up(self) -> None:
         behind, self._behind = self._behind, None
         assert behind is not None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(self._deadline):
                 await behind
         except TimeoutError:
             raise NoAnswer(f"not ready to ask within {self._timing.request_s:g} s") from None

@@ -24,6 +24,8 @@ class BareLink:
     It opens at ``connect`` or with the first APDU that arrives.
     """
 
+    releases = False
+
     def __init__(self, *, limits: Limits = _LIMITS) -> None:
         self._limit = limits.apdu_octets
         self._events: deque[LinkEvent] = deque()

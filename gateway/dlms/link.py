@@ -65,6 +65,10 @@ LinkEvent = LinkOpened | ApduReceived | LinkClosed
 class Link(Protocol):
     """A data link that carries whole APDUs between one client and one server."""
 
+    releases: bool
+    """Whether disconnecting also releases the association, as with HDLC: one association goes with
+    one connection (Green Book, COSEM-RELEASE without use of RLRQ/RLRE)."""
+
     @property
     def client_sap(self) -> int | None:
         """The client's address (upper HDLC address, wPort): which association it wants.

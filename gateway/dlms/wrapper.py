@@ -31,6 +31,8 @@ class WrapperLink:
     outside 0..65535 and a client without one.
     """
 
+    releases = False
+
     def __init__(
         self,
         role: Role,

@@ -61,7 +61,7 @@ class MqttSettings:
         """The longest wait after so many failures on end; what needs a person waits longest."""
         if not retryable:
             return self.backoff_max_s
-        return min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures, 20))
+        return min(self.backoff_max_s, self.backoff_first_s * (1 << min(failures, 20)))
 
 
 def _is_loopback(host: str) -> bool:

@@ -154,6 +154,7 @@ class _PassedLink:
     def __init__(self, link: Link, events: deque[LinkEvent]) -> None:
         self._events = events
         self._link = link
+        self.releases = link.releases
         self.connect = link.connect
         self.disconnect = link.disconnect
         self.send_apdu = link.send_apdu

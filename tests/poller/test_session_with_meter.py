@@ -91,6 +91,23 @@ def test_repeats_are_counted_anew_for_each_answer(lost: tuple[int, ...]) -> None
     assert run_simulated(scene()).endswith(b"EMUEM1")
 
 
+def test_repeats_are_counted_anew_for_each_request_of_a_procedure() -> None:
+    wire = Wire("hdlc+tcp", lost=lambda number: number % 2 == 1)
+
+    def procedure() -> Generator[Request, Answer, int]:
+        answers = 0
+        while answers < 5:
+            yield CLOCK
+            answers += 1
+        return answers
+
+    async def scene() -> int:
+        async with session(connection("hdlc+tcp"), wire, TIMING) as opened:
+            return await opened.run(procedure())
+
+    assert run_simulated(scene()) == 5
+
+
 @pytest.mark.parametrize("wire_kind", WIRES)
 @pytest.mark.parametrize("error", [None, ValueError, PeerRefused])
 def test_goodbye_is_said_whatever_happened(wire_kind: str, error: type[Exception] | None) -> None:

@@ -130,7 +130,7 @@ class ClientConnection:
             return
         self._state.move(Step.RELEASE)
         if self._state.now is State.RELEASING:
-            if self._settings.release:
+            if self._settings.release and not self._link.releases:
                 self._link.send_apdu(Rlrq().encode())
                 return
             self._state.move(Step.RELEASED)

@@ -75,7 +75,7 @@ class ClientSettings(_Settings):
 
     ``assume_missing_user_information`` is for meters that accept with an AARE without
     InitiateResponse: what was proposed then counts as agreed. ``release`` False leaves by
-    disconnecting the link alone.
+    disconnecting the link alone, also where that tells the meter nothing.
     """
 
     max_pdu_octets: int = 0xFFFF

@@ -27,6 +27,8 @@ class HdlcLink:
     Raises UsageError for a client without address and for windows above 1.
     """
 
+    releases = True
+
     def __init__(
         self,
         role: Role,
