@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.session import ROWS_PER_DAY, options_for, run_ours
+from benchmarks.session import OWN_PROGRAMS, ROWS_PER_DAY, options_for, run_own
 from hil_tests import machine
 from hil_tests.peers.fleet import running_fleet
 
@@ -32,7 +32,8 @@ def measure(sessions: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         with running_fleet(SCENARIO, Path(directory)) as fleet:
             (meter,) = fleet.meters
-            document = run_ours(options_for(meter, sessions), meter.secrets(client_sap=48))
+            options = options_for(meter, sessions)
+            document = run_own(OWN_PROGRAMS["ours"], options, meter.secrets(client_sap=48))
         stats = json.loads((Path(directory) / "stats.json").read_text(encoding="utf-8"))[
             bus["name"]
         ]

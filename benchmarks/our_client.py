@@ -115,47 +115,23 @@ def _register(obis: Obis) -> Procedure[tuple[Any, Any]]:
     return value.value, scaler.value
 
 
-class RecordedConnection(ClientConnection):
-    """Notes how many octets went each way in turn: what ``benchmarks.bare`` plays again."""
-
-    def __init__(self, link: Link, settings: ClientSettings) -> None:
-        super().__init__(link, settings)
-        self.exchanges: list[list[int]] = []
-
-    def data_to_send(self) -> bytes:
-        """As the client; what is sent begins an exchange."""
-        data = super().data_to_send()
-        if data:
-            self.exchanges.append([len(data), 0])
-        return data
-
-    def receive_data(self, data: bytes) -> None:
-        """As the client; what comes belongs to the exchange under way."""
-        self.exchanges[-1][1] += len(data)
-        super().receive_data(data)
-
-
 async def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> dict[str, Any]:
     """``--repeat`` sessions in a row: CPU and wall seconds of each, rows of the last."""
     counters = itertools.count(secrets.get("invocation_counter", 1))
     cpu_s: list[float] = []
     wall_s: list[float] = []
     rows = 0
-    exchanges: list[list[int]] = []
-    for number in range(options.repeat):
+    for _ in range(options.repeat):
         cpu, wall = time.process_time(), time.perf_counter()
         transport = make_transport(options)
         await transport.connect()
-        # The first session, which is not counted, is recorded.
-        kind = ClientConnection if number else RecordedConnection
-        connection = kind(make_link(options), make_settings(options, secrets, counters))
+        settings = make_settings(options, secrets, counters)
+        connection = ClientConnection(make_link(options), settings)
         async with session(connection, transport, Timing()) as opened:
             for operation in options.ops.split(","):
                 result = await opened.run(procedure(operation, options))
                 rows = len(getattr(result, "rows", ()))
         await transport.close()
-        if isinstance(connection, RecordedConnection):
-            exchanges = connection.exchanges
         cpu_s.append(time.process_time() - cpu)
         wall_s.append(time.perf_counter() - wall)
     return {
@@ -163,12 +139,12 @@ async def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> 
         "cpu_s": cpu_s,
         "wall_s": wall_s,
         "rows": rows,
-        "exchanges": exchanges,
         "invocation_counter": next(counters),
     }
 
 
-def _options() -> argparse.Namespace:
+def parsed_options() -> argparse.Namespace:
+    """What every client is asked, from the command line."""
     parser = argparse.ArgumentParser(description="sessions of this product's client")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
@@ -192,7 +168,7 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     """Run and print."""
-    options = _options()
+    options = parsed_options()
     secrets = json.loads(sys.stdin.read() or "{}")
     print(json.dumps(asyncio.run(run_sessions(options, secrets))))
     return 0

@@ -51,7 +51,7 @@ class WrapperLink:
         self._client = client_wport
         self._server = server_wport
         self._limit = limits.apdu_octets
-        self._octets = bytearray()
+        self._octets = b""
         self._outgoing: list[bytes] = []
         self._events: deque[LinkEvent] = deque()
         self._is_open = False
@@ -88,20 +88,21 @@ class WrapperLink:
         """Take octets in any chunking; ``b""`` is the end of the stream."""
         if self._failure or self._is_closed or self._stream_ended:
             return
-        self._octets += data
+        self._octets = self._octets + data if self._octets else data
         self._stream_ended = not data
 
     def next_event(self) -> LinkEvent | NeedData:
         """The next event or NEED_DATA; raise RemoteProtocolError for good."""
         if self._failure:
             raise self._failure
-        try:
-            self._read_frame()
-        except RemoteProtocolError as error:
-            self._failure = error
-            self._is_open = False
-            self._outgoing.clear()
-            raise
+        if self._octets or self._stream_ended:
+            try:
+                self._read_frame()
+            except RemoteProtocolError as error:
+                self._failure = error
+                self._is_open = False
+                self._outgoing.clear()
+                raise
         return self._events.popleft() if self._events else NEED_DATA
 
     def data_to_send(self) -> bytes:
@@ -124,8 +125,8 @@ class WrapperLink:
             self._check(version, source, destination, length)
             end = _HEADER.size + length
             if len(octets) >= end:
-                apdu = bytes(octets[_HEADER.size : end])
-                del octets[:end]
+                apdu = octets[_HEADER.size : end]
+                self._octets = octets[end:]
                 self._admit(source if self._role is Role.SERVER else destination)
                 self._events.append(ApduReceived(apdu))
                 return
@@ -160,7 +161,7 @@ class WrapperLink:
     def _close(self, reason: str) -> None:
         self._is_open = False
         self._is_closed = True
-        self._octets.clear()
+        self._octets = b""
         self._events.append(LinkClosed(reason))
 
     def _as_open(self, what: str) -> None:

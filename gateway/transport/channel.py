@@ -66,12 +66,20 @@ class Channel:
 
     def post(self, data: bytes) -> None:
         """Begin to send; what the system does not take now follows by itself."""
-        self._outbox += data
-        if self._written is None:
-            self._write_some()
-            if self._outbox:
-                self._written = self._loop.create_future()
-                self._loop.add_writer(self._fd, self._write_some)
+        if self._written is not None:
+            self._outbox += data
+            return
+        try:
+            count = self._write(data)
+        except (BlockingIOError, InterruptedError):
+            count = 0
+        except OSError as error:
+            self._on_end(error)
+            return
+        if count < len(data):
+            self._outbox += data[count:]
+            self._written = self._loop.create_future()
+            self._loop.add_writer(self._fd, self._write_some)
 
     async def _until_written(self, written: asyncio.Future[None]) -> None:
         try:

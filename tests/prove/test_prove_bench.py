@@ -1,4 +1,4 @@
-"""The bench proof judges by ratios and counts: each aim that is missed is named and fails it."""
+"""The bench proof judges by ratios and counts: an aim that holds anywhere fails it when missed."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import UsageError
 from hil_tests.prove import Options, bench
 
-SESSIONS = {
+SESSIONS: dict[str, Any] = {
     "name": "session",
     "machine": {},
     "ok": True,
@@ -16,7 +16,9 @@ SESSIONS = {
         {
             "link": "wrapper",
             "times_cheaper": {"gurux-dlms": 25.0, "dlms-cosem": 3.0},
+            "plain_times_cheaper": {"gurux-dlms": 27.0, "dlms-cosem": 2.7},
             "aim_times_cheaper": {"gurux-dlms": 25, "dlms-cosem": 3},
+            "times_plain": 1.6,
         }
     ],
 }
@@ -48,8 +50,22 @@ def peers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_aims_that_are_just_reached_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
     document = prove(monkeypatch)
     assert document["ok"]
-    assert len(document["aims"]) == 5
+    assert len(document["aims"]) == 6
     assert all(aim["met"] for aim in document["aims"])
+
+
+def with_link(**changed: Any) -> dict[str, Any]:
+    return {**SESSIONS, "links": [{**SESSIONS["links"][0], **changed}]}
+
+
+def test_what_a_machine_makes_of_other_libraries_is_told_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = with_link(times_cheaper={"gurux-dlms": 24.9, "dlms-cosem": 3.0})
+    document = prove(monkeypatch, sessions=slow)
+    missed = [aim for aim in document["aims"] if not aim["met"]]
+    assert [aim["plain_reader"] for aim in missed] == [27.0]
+    assert document["ok"]
 
 
 @pytest.mark.parametrize(
@@ -57,17 +73,7 @@ def test_aims_that_are_just_reached_are_met(monkeypatch: pytest.MonkeyPatch) -> 
     [
         {"line": {**LINE, "quotient": 1.04}},
         {"decoding": {**DECODING, "ratio": {"dlms-cosem": {"plain": 9.0, "profile": 3.9}}}},
-        {
-            "sessions": {
-                **SESSIONS,
-                "links": [
-                    {
-                        **SESSIONS["links"][0],  # type: ignore[index]
-                        "times_cheaper": {"gurux-dlms": 24.9, "dlms-cosem": 3.0},
-                    }
-                ],
-            }
-        },
+        {"sessions": with_link(times_plain=1.61)},
     ],
     ids=lambda missed: next(iter(missed)),
 )
@@ -84,7 +90,7 @@ def test_wrong_counts_fail_the_proof_whatever_the_ratios(
     monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     whole = {"sessions": SESSIONS, "decoding": DECODING, "line": LINE}[part]
-    document = prove(monkeypatch, **{part: {**whole, "ok": False}})  # type: ignore[dict-item]
+    document = prove(monkeypatch, **{part: {**whole, "ok": False}})
     assert not document["ok"]
     assert all(aim["met"] for aim in document["aims"])
 

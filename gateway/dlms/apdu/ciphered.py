@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,8 @@ CIPHERED_NAMES: Final = {
 """Tag of a ciphered APDU -> the standard's name."""
 
 _GENERAL = (GENERAL_GLO, GENERAL_DED)
+_HEAD = struct.Struct(">BI")
+"""Security control and invocation counter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,11 @@ class CipheredApdu:
     @classmethod
     def decode(cls, octets: bytes) -> CipheredApdu:
         """Read one whole APDU; raise DecodeError."""
-        reader = OctetReader(
-            octets, CIPHERED_NAMES.get(octets[0], "ciphered APDU") if octets else ""
-        )
-        tag = reader.u8("tag")
-        if tag not in CIPHERED_NAMES:
-            raise DecodeError(f"tag {tag:#04x} is not a ciphered APDU", 0)
+        if not octets or octets[0] not in CIPHERED_NAMES:
+            raise DecodeError(f"tag {octets[:1].hex() or 'none'} is not a ciphered APDU", 0)
+        tag = octets[0]
+        reader = OctetReader(octets, CIPHERED_NAMES[tag], 1)
         title = reader.counted("system title") if tag in _GENERAL else None
         reader.last("content")
-        control = reader.u8("security control")
-        counter = reader.unsigned(4, "invocation counter")
+        control, counter = _HEAD.unpack(reader.take(_HEAD.size, "security header"))
         return cls(tag, title, control, counter, reader.rest())
