@@ -114,6 +114,8 @@ class TimeQuality(StrEnum):
     OK = "ok"
     DERIVED = "derived"
     """Null clock in a profile row, counted up with the capture period."""
+    UNVERIFIED = "unverified"
+    """The meter does not let its clock be read, so nothing is known of it."""
     DRIFTED = "drifted"
     """The meter's clock was further from the host's than the site allows."""
     UNSYNCHRONISED = "unsynchronised"

@@ -159,7 +159,7 @@ class Visit:
         try:
             clock: CosemDateTime = await self.session.run(read_clock())
         except PeerRefused:
-            return TimeQuality.OK
+            return TimeQuality.UNVERIFIED
         instant = resolve(clock, rules)
         if instant.utc_s is None or instant.quality is not TimeQuality.OK:
             log.warning("meter clock is not valid", meter=self.access.meter, clock=instant.local)

@@ -23,6 +23,8 @@ class Faults:
     """Its clock lost power: it starts at 1970-01-01 and its buffers keep their old rows."""
     clock_offset_s: int = 0
     """Its clock is ahead of true time by so many seconds."""
+    clock_refused: bool = False
+    """It lets nobody read its clock object."""
     duplicate_rows: bool = False
     """Every fourth row of a buffer comes twice."""
     unsorted_rows: bool = False

@@ -119,6 +119,8 @@ class Meter:
         """A-XDR of one attribute; raise AccessRefused."""
         self._at_s = self._now_s() + self._offset_s
         target = self._find(association, class_id, obis)
+        if class_id == ClassId.CLOCK and self.settings.faults.clock_refused:
+            raise AccessRefused(DataAccessResult.READ_WRITE_DENIED)
         if access is None:
             return target.get(association, attribute)
         buffer = self._buffers.get(target.obis)

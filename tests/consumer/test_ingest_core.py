@@ -59,6 +59,15 @@ def test_rows_come_back_with_every_digit_and_their_evidence(database: Database) 
     assert found.time_quality is TimeQuality.OK
 
 
+@pytest.mark.parametrize("quality", TimeQuality)
+def test_every_time_quality_is_kept(database: Database, quality: TimeQuality) -> None:
+    row = daily_row(MIDNIGHT_S, "4684814.25", quality)
+    assert ingest_messages(database, [daily(1, row)], now_s=NOW_S).written == (1, 0, 0)
+    with database.transaction() as connection:
+        kept = connection.execute("select time_quality::text from readings").fetchall()
+    assert kept == [(quality.value,)]
+
+
 def test_registers_are_numbers_for_plain_sql(database: Database, database_url: str) -> None:
     ingest_messages(database, [daily(1, daily_row(MIDNIGHT_S, "4684814.250"))], now_s=NOW_S)
     with psycopg.connect(database_url) as oracle:

@@ -117,6 +117,18 @@ def test_a_meter_clock_in_1970_is_marked_and_its_old_rows_are_kept(tmp_path: Pat
     assert all(row.time_quality is not TimeQuality.OK for row in rows)
 
 
+def test_a_meter_whose_clock_cannot_be_read_is_never_called_right(tmp_path: Path) -> None:
+    world = World(tmp_path, faults="faults.clock_refused = true", reading=SHORT)
+    world.run(600)
+    qualities = {
+        row.time_quality
+        for message in world.backend.messages.values()
+        if message.batch.profile in (DAILY, ProfileKind.INSTANTANEOUS)
+        for row in message.batch.rows
+    }
+    assert qualities == {TimeQuality.UNVERIFIED}
+
+
 def test_duplicate_rows_are_stored_and_sent_once(tmp_path: Path) -> None:
     world = World(tmp_path, faults="faults.duplicate_rows = true", reading=SHORT)
     world.run(600)
