@@ -181,9 +181,9 @@ async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
         transport = open_transport(target.url)
         await transport.connect()
         try:
-            opened = OnDemandReader(
-                target.access, target.association, SessionMaker(counters), SystemClock()
-            )
+            clock = SystemClock()
+            sessions = SessionMaker(counters, clock)
+            opened = OnDemandReader(target.access, target.association, sessions, clock)
             try:
                 await opened.open(transport)
                 yield opened

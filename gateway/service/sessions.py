@@ -18,6 +18,7 @@ from gateway.dlms.association.settings import Authentication, ClientSettings
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.link import Link, Role
+from gateway.dlms.plan import DAY_S
 from gateway.dlms.reading import read_counter
 from gateway.dlms.security import (
     CipheringStyle,
@@ -32,8 +33,10 @@ from gateway.model import MeterId, Obis, Secret
 from gateway.poller import Session, Timing, session
 from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
 from gateway.profile import Authentication as ProfileAuthentication
+from gateway.service.clock import Clock
+from gateway.store.counter_block import CounterBlock
 from gateway.store.counters import FIRST as FIRST_COUNTER
-from gateway.store.counters import CounterBlock, CounterKey, CounterStore
+from gateway.store.counters import CounterKey, CounterStore
 from gateway.store.thread import StoreDoor
 from gateway.transport.port import Transport
 from gateway.url import TransportKind
@@ -116,12 +119,14 @@ class SessionMaker:
     def __init__(
         self,
         counters: StoreDoor[CounterStore],
+        clock: Clock,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         first_contact_limit: int = 1 << 24,
         drift_limit: int = 1 << 20,
     ) -> None:
         self._counters = counters
+        self._clock = clock
         self._random_bytes = random_bytes
         self._first_contact_limit = first_contact_limit
         self._drift_limit = drift_limit
@@ -135,7 +140,8 @@ class SessionMaker:
         A meter that was never talked to under this client is first asked, through the public
         association, how far its counter has gone (IS 15959 handshake). So is, once, a meter that
         refuses our counter: another reader may have gone further. That answer is not
-        authenticated: it is believed within ``first_contact_limit`` and ``drift_limit`` only.
+        authenticated: it is believed within ``first_contact_limit``, and later within
+        ``drift_limit`` a day, only.
         """
         try:
             return await self._open(access, association_name, transport)
@@ -215,8 +221,9 @@ class SessionMaker:
         except PeerRefused:
             # It keeps this to itself: ours may do, and if not it says so.
             return
+        day, limit = self._today(), self._first_contact_limit
         await self._counters.run(
-            CounterStore.raise_floor, key, counter + 1, self._first_contact_limit
+            lambda store: store.raise_floor(key, counter + 1, day=day, day_limit=limit)
         )
 
     async def _caught_up(
@@ -239,8 +246,8 @@ class SessionMaker:
             return False
         if counter < block.following:
             return False
-        limit = self._drift_limit
-        await self._counters.run(lambda _: block.raise_floor(counter + 1, limit))
+        day, limit = self._today(), self._drift_limit
+        await self._counters.run(lambda _: block.raise_floor(counter + 1, day=day, day_limit=limit))
         log.warning(
             "meter has seen higher counters than ours",
             meter=access.meter,
@@ -248,6 +255,9 @@ class SessionMaker:
             counter=counter,
         )
         return True
+
+    def _today(self) -> int:
+        return self._clock.now_us() // (DAY_S * 1_000_000)
 
     async def _ask_counter(self, access: MeterAccess, counter: Obis, transport: Transport) -> int:
         public = access.profile.association(PUBLIC)

@@ -176,7 +176,7 @@ class Service:
         self._generation = 0
         self._position = StreamPosition(stream=STREAM, epoch="0" * 16, sequence=0)
         self.uplink: UplinkLoop | None = None
-        self.sessions = SessionMaker(parts.counters, random_bytes=parts.random_bytes)
+        self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
         self.wires = [self._reading_loop(wire) for wire in site.wires]
 
     async def run(self) -> None:

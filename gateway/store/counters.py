@@ -31,7 +31,6 @@ FIRST: Final = 1
 LAST: Final = 0xFFFF_FFFF
 ALARM_AT: Final = 0xE000_0000
 """From here on a key has an eighth of its life left: time to change it."""
-BLOCK: Final = 32
 _BORROWED_MAX: Final = 1 << 31
 """A lost file's highest counter is taken over only up to here: one key that is nearly spent must
 not spend all others."""
@@ -66,6 +65,16 @@ SCHEMA: Final = Schema(
                 key_id TEXT NOT NULL,
                 last INTEGER NOT NULL,
                 PRIMARY KEY (meter, server_title, client_sap, key_id)
+            ) STRICT, WITHOUT ROWID""",
+        ),
+        (
+            # what was believed of unauthenticated answers, on the last day that one was
+            """CREATE TABLE jumps (
+                meter TEXT NOT NULL,
+                client_sap INTEGER NOT NULL,
+                day INTEGER NOT NULL,
+                jumped INTEGER NOT NULL,
+                PRIMARY KEY (meter, client_sap)
             ) STRICT, WITHOUT ROWID""",
         ),
     ),
@@ -191,23 +200,41 @@ class CounterStore:
         self._witness.write(STORE, mark)
         return first
 
-    def raise_floor(self, key: CounterKey, at_least: int, max_jump: int) -> None:
+    def raise_floor(self, key: CounterKey, at_least: int, *, day: int, day_limit: int) -> None:
         """Let the next counter be ``at_least`` or more, where a meter wants higher ones.
 
         What a meter's public association says is not authenticated, and a jump spends the key's
-        life: raises SecurityError for one of more than ``max_jump``. Never lowers.
+        life: whoever sits on the line may not walk it to its end. So all jumps of one ``day`` (any
+        number that rises with the days) together are at most ``day_limit``; SecurityError for what
+        goes beyond. Never lowers.
         """
         with self._transaction():
-            following = self.peek(key)
-            if at_least - following > max_jump or at_least > LAST:
+            jump = at_least - self.peek(key)
+            if jump <= 0:
+                return
+            jumped = self._jumped(key, day)
+            if jumped + jump > day_limit or at_least > LAST:
                 raise SecurityError(
-                    f"{key.meter} asks for invocation counter {at_least}, {at_least - following}"
-                    f" above ours; at most {max_jump} is believed"
+                    f"{key.meter} asks for invocation counter {at_least}, {jump} above ours;"
+                    f" at most {day_limit} is believed a day, {jumped} were today"
                 )
-            if at_least > following:
-                self._advance(key, at_least)
+            self._database.rows(
+                "INSERT INTO jumps VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET day = excluded.day, jumped = excluded.jumped",
+                [key.meter, key.client_sap, day, jumped + jump],
+            )
+            self._advance(key, at_least)
             mark = _mark(self._database)
         self._witness.write(STORE, mark)
+
+    def _jumped(self, key: CounterKey, day: int) -> int:
+        return int(
+            self._database.value(
+                "SELECT jumped FROM jumps WHERE meter = ? AND client_sap = ? AND day = ?",
+                [key.meter, key.client_sap, day],
+            )
+            or 0
+        )
 
     def nearly_exhausted(self, alarm_at: int = ALARM_AT) -> list[tuple[str, int, int]]:
         """(meter, client SAP, next counter) of those past the alarm threshold."""
@@ -274,62 +301,6 @@ class CounterStore:
                 [scope, name, key.client_sap, following],
             )
         set_meta(self._database, "spent", str(_number(self._database, "spent") + spent))
-
-
-class CounterBlock:
-    """Counters reserved a block at a time, so that not every frame waits for the disk.
-
-    ``reserve`` fits the security layer's callable. Call ``prepare`` (behind the store's door)
-    before a session: then the session itself never waits for the disk. One owner at a time.
-    """
-
-    def __init__(self, store: CounterStore, key: CounterKey, size: int = BLOCK) -> None:
-        self._store = store
-        self._key = key
-        self._size = size
-        self._next = 0
-        self._end = 0
-
-    @property
-    def left(self) -> int:
-        """Counters that can be had without the disk."""
-        return self._end - self._next
-
-    @property
-    def following(self) -> int:
-        """The counter after the last one that was used."""
-        return self._next
-
-    def prepare(self, at_least: int = 16) -> None:
-        """Have ``at_least`` counters ready, all above what any other process has reserved.
-
-        A rest of an older block is dropped if others reserved meanwhile: the meter has perhaps
-        seen theirs, and would refuse lower ones.
-        """
-        if self._store.peek(self._key) != self._end:
-            self._next = self._end = 0
-        if self.left < at_least:
-            self._extend(max(self._size, at_least - self.left))
-
-    def reserve(self) -> int:
-        """The next counter; goes to the disk only when the block is used up."""
-        if not self.left:
-            self._extend(self._size)
-        counter = self._next
-        self._next += 1
-        return counter
-
-    def raise_floor(self, at_least: int, max_jump: int) -> None:
-        """As the store's; counters of the block below the new floor are dropped."""
-        self._store.raise_floor(self._key, at_least, max_jump)
-        if self._next < at_least:
-            self._next = self._end = 0
-
-    def _extend(self, count: int) -> None:
-        first = self._store.reserve(self._key, count)
-        if first != self._end:
-            self._next = first
-        self._end = first + count
 
 
 def _number(database: Database, key: str) -> int:

@@ -60,8 +60,17 @@ class Reader:
         self.access = MeterAccess(
             meter=MeterId(meter), profile=PROFILE, keys=keys, kind=TransportKind.TCP
         )
-        self.sessions = SessionMaker(InlineStore(store), drift_limit=1000)
+        self.sessions = SessionMaker(InlineStore(store), self, drift_limit=1000)
         self._rig = rig
+        self.day = 20_000
+
+    def now_us(self) -> int:
+        """It is its own clock."""
+        return self.day * 86_400_000_000
+
+    def synchronised(self) -> bool:
+        """As a host that is kept right."""
+        return True
 
     def read(self, faults: str = "") -> bytes:
         """The clock, in a session of its own."""
@@ -107,6 +116,22 @@ def test_a_meter_that_claims_too_much_is_not_believed(rig: Rig, tmp_path: Path) 
     rig.meter.last_received[READER] += 2000
     with pytest.raises(SecurityError, match="at most 1000 is believed"):
         reader.read()
+
+
+def test_a_meter_that_claims_more_every_hour_is_believed_a_days_worth(
+    rig: Rig, tmp_path: Path
+) -> None:
+    reader = Reader(rig, tmp_path, "EM1")
+    reader.read()
+    rig.meter.last_received[READER] += 900
+    reader.read()
+    rig.meter.last_received[READER] += 900
+    for _ in range(3):
+        with pytest.raises(SecurityError, match="at most 1000 is believed a day"):
+            reader.read()
+        assert reader.wire.clients == [32, 16], "asked once, and left alone"
+    reader.day += 1
+    assert reader.read()[:2] == b"\x09\x0c"
 
 
 def test_a_refusal_for_another_reason_is_not_asked_about(rig: Rig, tmp_path: Path) -> None:

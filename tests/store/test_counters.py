@@ -1,7 +1,8 @@
 import pytest
 
 from gateway.errors import SecurityError, StoreError, UsageError
-from gateway.store.counters import ALARM_AT, FIRST, LAST, CounterBlock, CounterKey
+from gateway.store.counter_block import CounterBlock
+from gateway.store.counters import ALARM_AT, FIRST, LAST, CounterKey
 
 KEY = CounterKey("M1", 32, "k1")
 TITLE = b"ABC\1\2\3\4\5"
@@ -98,14 +99,30 @@ def test_a_floor_is_raised_within_a_bounded_jump_and_never_lowered(site):
     store = site.counters()
     block = CounterBlock(store, KEY, 8)
     block.reserve()
-    block.raise_floor(1000, max_jump=5000)
+    block.raise_floor(1000, day=1, day_limit=5000)
     assert block.reserve() == 1000
-    block.raise_floor(500, max_jump=5000)
+    block.raise_floor(500, day=1, day_limit=5000)
     assert block.reserve() == 1001
     following = store.peek(KEY)
     with pytest.raises(SecurityError, match=r"M1 asks for invocation counter 900000.*at most 5000"):
-        store.raise_floor(KEY, 900_000, max_jump=5000)
+        store.raise_floor(KEY, 900_000, day=1, day_limit=5000)
     assert store.peek(KEY) == following
+
+
+def test_what_is_believed_of_a_meter_in_small_steps_is_bounded_by_the_day(site):
+    store = site.counters()
+    for number in range(1, 6):
+        store.raise_floor(KEY, 1 + 1000 * number, day=20_000, day_limit=5000)
+    for _ in range(2):
+        with pytest.raises(SecurityError, match="5000 were today"):
+            store.raise_floor(KEY, 5002, day=20_000, day_limit=5000)
+        site.close()
+        store = site.counters()
+    assert store.peek(KEY) == 5001
+    other = CounterKey("M2", 32, "k2")
+    store.raise_floor(other, 5001, day=20_000, day_limit=5000)
+    store.raise_floor(KEY, 10_001, day=20_001, day_limit=5000)
+    assert store.peek(KEY) == 10_001
 
 
 def test_the_file_itself_refuses_to_lower_a_counter(site):
@@ -118,18 +135,18 @@ def test_the_file_itself_refuses_to_lower_a_counter(site):
 def test_a_key_near_its_end_is_named_and_a_spent_one_is_refused(site):
     store = site.counters()
     store.reserve(KEY)
-    store.raise_floor(KEY, ALARM_AT - 1, max_jump=LAST)
+    store.raise_floor(KEY, ALARM_AT - 1, day=1, day_limit=LAST)
     assert store.nearly_exhausted() == []
     store.reserve(KEY)
     assert store.nearly_exhausted() == [("M1", 32, ALARM_AT)]
-    store.raise_floor(KEY, LAST, max_jump=LAST)
+    store.raise_floor(KEY, LAST, day=2, day_limit=LAST)
     with pytest.raises(SecurityError, match="exhausted"):
         store.reserve(KEY, 2)
     assert store.reserve(KEY) == LAST
     with pytest.raises(SecurityError, match="exhausted"):
         store.reserve(KEY)
     with pytest.raises(SecurityError, match="believed"):
-        store.raise_floor(KEY, LAST + 1, max_jump=LAST)
+        store.raise_floor(KEY, LAST + 1, day=1, day_limit=LAST)
 
 
 def test_received_counters_are_kept_across_sessions_and_only_rise(site):

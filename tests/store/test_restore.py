@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StoreCorrupt
-from gateway.store.counters import CounterBlock, CounterKey
+from gateway.store.counter_block import CounterBlock
+from gateway.store.counters import CounterKey
 from gateway.store.outbox import CommitResult
 from gateway.store.witness import Mark, Witness
 from gateway.uplink.outbox import Lane
@@ -186,7 +187,7 @@ def test_a_lost_counter_file_continues_above_what_its_witness_knows(site):
 
 def test_a_nearly_spent_key_does_not_spend_the_others_when_the_file_is_lost(site):
     store = site.counters()
-    store.raise_floor(CounterKey("old", 32, "k0"), 0xFFFF_0000, 1 << 32)
+    store.raise_floor(CounterKey("old", 32, "k0"), 0xFFFF_0000, day=1, day_limit=1 << 32)
     site.close()
     site.counters_path.unlink()
     assert site.counters().reserve(KEY) <= 1 << 31

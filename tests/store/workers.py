@@ -10,7 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gateway.errors import StoreFull
-from gateway.store.counters import CounterBlock, CounterKey
+from gateway.store.counter_block import CounterBlock
+from gateway.store.counters import CounterKey
 from gateway.uplink.outbox import Lane
 from tests.store.conftest import Site, encode, make_batch
 
