@@ -210,7 +210,7 @@ class CounterStore:
         """
         with self._transaction():
             jump = at_least - self.peek(key)
-            if jump <= 0:
+            if jump <= 0 and at_least <= LAST:
                 return
             jumped = self._jumped(key, day)
             if jumped + jump > day_limit or at_least > LAST:
