@@ -13,14 +13,17 @@ from gateway.store.witness import Mark, Witness
 
 STREAM: Final = "readings"
 EPOCH_OCTETS: Final = 8
+EPOCHS_KEPT: Final = 1000
+"""Far more than the backend tells of; a service that starts again and again fills no disk."""
 
 
 class Stream:
     """Numbers of messages: (epoch, sequence) is never given to two different messages.
 
-    An epoch is one life of the file. A file that is behind what was given out begins a new one;
-    its pending messages keep their numbers, and under the new epoch those are new names. Bodies
-    hold no header, so nothing is encoded again.
+    An epoch is one opening of the file, so that a copy put back, whatever was put back with it,
+    never shares one with the file that sent: what the backend once answered to that file says
+    nothing about this one. Pending messages keep their numbers, and under the new epoch those are
+    new names. Bodies hold no header, so nothing is encoded again.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class Stream:
         self.epoch = ""
 
     def open(self, *, gateway_id: str, now_us: int) -> bool:
-        """Take up the file's epoch, or begin one; return whether the file was restored.
+        """Begin a new epoch; return whether the file was restored.
 
         Raises StoreError for a file of another gateway.
         """
@@ -40,13 +43,9 @@ class Stream:
         if owner not in (None, gateway_id):
             raise StoreError(f"{self._database.path}: belongs to gateway {owner}, not {gateway_id}")
         epoch = meta(self._database, "epoch")
-        restored = False
-        if epoch is None:
-            with self._database.transaction():
-                set_meta(self._database, "gateway_id", gateway_id)
-                self._begin_epoch("created", now_us)
-        else:
-            self.epoch = epoch
+        restored, reason = False, "created"
+        if epoch is not None:
+            reason = "opened"
             restored, _ = is_behind(
                 self._witness,
                 STREAM,
@@ -55,7 +54,10 @@ class Stream:
                 epoch=epoch,
             )
             if restored:
-                self.renew("restored: the file is behind its witness", now_us)
+                reason = "restored: the file is behind its witness"
+        with self._database.transaction():
+            set_meta(self._database, "gateway_id", gateway_id)
+            self._begin_epoch(reason, now_us)
         self._witness.write(STREAM, Mark(self.epoch, 0))
         return restored
 
@@ -64,11 +66,6 @@ class Stream:
         """The last sequence number that a message was stored under, 0 before the first."""
         value = self._database.value("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
         return int(value or 0)
-
-    def renew(self, reason: str, now_us: int) -> None:
-        """Begin a new epoch."""
-        with self._database.transaction():
-            self._begin_epoch(reason, now_us)
 
     def about_to_send(self, sequence: int) -> None:
         """Make it known outside the file, before it happens, that ``sequence`` leaves."""
@@ -98,6 +95,11 @@ class Stream:
         return bool(found)
 
     def _begin_epoch(self, reason: str, now_us: int) -> None:
+        self._database.rows(
+            "DELETE FROM epochs WHERE epoch NOT IN"
+            " (SELECT epoch FROM epochs ORDER BY begun_at_us DESC LIMIT ?)",
+            [EPOCHS_KEPT],
+        )
         epoch = self._random_bytes(EPOCH_OCTETS).hex()
         self._database.rows(
             "INSERT INTO epochs (epoch, own, begun_at_us, reason) VALUES (?, 1, ?, ?)",

@@ -86,6 +86,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.store.close()
         self.store = self.open()
         assert not self.store.report.restored
+        assert self.store.stream.epoch != self.epoch
+        self.epoch = self.store.stream.epoch
 
     @rule(lane=LANES, after=st.integers(0, 30), limit=st.integers(1, 5))
     def fetch(self, lane, after, limit):
