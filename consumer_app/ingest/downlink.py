@@ -96,18 +96,27 @@ class Signer:
             for position in positions
         ]
 
-    def account_data(
+    def account_parts(
         self, gateway: str, accounts: tuple[Account, ...], *, sequence: int, now_s: int
-    ) -> AccountData:
-        """A signed statement's content: these connections of that gateway."""
-        return AccountData(
-            issuer=self.issuer,
-            gateway=gateway,
-            issued_at_s=now_s,
-            sequence=sequence,
-            not_after_s=now_s + ACCOUNT_LIFE_S,
-            accounts=accounts,
-        )
+    ) -> list[AccountData]:
+        """A statement's content, all connections of that gateway, in as many parts as it takes."""
+        chunks = [
+            accounts[start : start + MAX_ACCOUNTS]
+            for start in range(0, len(accounts), MAX_ACCOUNTS)
+        ]
+        return [
+            AccountData(
+                issuer=self.issuer,
+                gateway=gateway,
+                issued_at_s=now_s,
+                sequence=sequence,
+                not_after_s=now_s + ACCOUNT_LIFE_S,
+                accounts=chunk,
+                part=number,
+                parts=len(chunks),
+            )
+            for number, chunk in enumerate(chunks, 1)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +125,28 @@ class AccountStatement:
 
     gateway: str
     command: str
-    publication: Publication
+    publications: tuple[Publication, ...]
 
 
-def account_statements(
+def account_statement(
     database: Database, signer: Signer, gateway: str, *, now_s: int
-) -> list[AccountStatement]:
-    """Signed statements of all connections of a gateway, under new sequence numbers.
+) -> AccountStatement | None:
+    """A signed statement of all connections of a gateway, under a new sequence number.
 
-    A single one is retained by the broker, so that a gateway finds it when it comes up.
+    None for a gateway without any. A statement of one part is retained by the broker, so that a
+    gateway finds it when it comes up.
     """
     with database.transaction() as connection:
         accounts = accounts_of_gateway(connection, gateway)
-        chunks = [
-            accounts[start : start + MAX_ACCOUNTS]
-            for start in range(0, len(accounts), MAX_ACCOUNTS)
-        ]
-        sequences = [next_downlink_sequence(connection, gateway, "account") for _ in chunks]
-    statements = []
-    for sequence, chunk in zip(sequences, chunks, strict=True):
-        data = signer.account_data(gateway, chunk, sequence=sequence, now_s=now_s)
-        publication = Publication(
-            plain(gateway, Kind.ACCOUNT), sign_command(data, signer.key), retain=len(chunks) == 1
-        )
-        statements.append(AccountStatement(gateway, data.command, publication))
-    return statements
+        if not accounts:
+            return None
+        sequence = next_downlink_sequence(connection, gateway, "account")
+    parts = signer.account_parts(gateway, accounts, sequence=sequence, now_s=now_s)
+    topic = plain(gateway, Kind.ACCOUNT)
+    publications = tuple(
+        Publication(topic, sign_command(part, signer.key), retain=len(parts) == 1) for part in parts
+    )
+    return AccountStatement(gateway, parts[0].command, publications)
 
 
 def account_versions(database: Database) -> dict[str, tuple[int, int]]:

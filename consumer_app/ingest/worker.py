@@ -17,7 +17,7 @@ from consumer_app.ingest.core import Outcome, ingest_messages
 from consumer_app.ingest.downlink import (
     AccountStatement,
     Signer,
-    account_statements,
+    account_statement,
     account_versions,
 )
 from gateway.errors import GatewayError
@@ -101,8 +101,7 @@ class IngestWorker:
         self._count(outcome)
         for result in outcome.results:
             self._settle(result)
-        for publication in self._signer.commits(outcome.answers, now_s=self._now_s()):
-            await self._publish(publication)
+        await self._publish_all(self._signer.commits(outcome.answers, now_s=self._now_s()))
 
     async def _until_stored(self, store: Callable[[], Outcome]) -> Outcome:
         """Try again for as long as it takes: the deliveries are refused by no fault of ours."""
@@ -156,8 +155,7 @@ class IngestWorker:
     async def _state_positions(self, gateway: str) -> None:
         """Tell a gateway that came up how far it has been heard."""
         positions = await asyncio.to_thread(self._seen_positions, gateway)
-        for publication in self._signer.positions(gateway, positions, now_s=self._now_s()):
-            await self._publish(publication)
+        await self._publish_all(self._signer.positions(gateway, positions, now_s=self._now_s()))
 
     def _seen_positions(self, gateway: str) -> list[StreamPosition]:
         with self._database.transaction() as connection:
@@ -174,21 +172,25 @@ class IngestWorker:
                         await self._state_accounts(gateway)
                         self._stated[gateway] = (version, self._now_s())
                 for statement in list(self._unanswered.values()):
-                    await self._publish(statement.publication)
+                    await self._publish_all(statement.publications)
             except GatewayError as error:
                 _LOG.error("accounts cannot be sent now: %s", error)
             await self._pause(ACCOUNT_INTERVAL_S)
 
     async def _state_accounts(self, gateway: str) -> None:
-        statements = await asyncio.to_thread(
-            account_statements, self._database, self._signer, gateway, now_s=self._now_s()
+        statement = await asyncio.to_thread(
+            account_statement, self._database, self._signer, gateway, now_s=self._now_s()
         )
         for command, old in list(self._unanswered.items()):
             if old.gateway == gateway:
                 del self._unanswered[command]
-        for statement in statements:
+        if statement is not None:
             self._unanswered[statement.command] = statement
-            await self._publish(statement.publication)
+            await self._publish_all(statement.publications)
+
+    async def _publish_all(self, publications: Sequence[Publication]) -> None:
+        for publication in publications:
+            await self._publish(publication)
 
     async def _publish(self, publication: Publication) -> None:
         try:

@@ -95,10 +95,14 @@ class Stores:
 
 @table
 class BackendKey:
-    """A key whose signature is believed on what comes down: commits and account data."""
+    """A key whose signature is believed on what comes down: commits and account data.
+
+    It speaks for ``issuer`` alone; an issuer may have several keys, while one takes over.
+    """
 
     id: Annotated[str, text_as(_key_id)]
     public_key: Annotated[bytes, text_as(_public_key)]
+    issuer: Annotated[str, Field(min_length=1, max_length=64)] = "backend"
 
 
 @table

@@ -41,7 +41,7 @@ from gateway.uplink.notices import Birth, StreamPosition, presence
 from gateway.uplink.outbox import Lane, PumpSettings
 from gateway.uplink.port import Presence, PresenceMaker, TlsFiles, Uplink
 from gateway.uplink.settings import MqttSettings, MqttVersion
-from gateway.uplink.signature import VerifyingKeys
+from gateway.uplink.signature import TrustedKey, VerifyingKeys
 from gateway.uplink.topics import Kind
 from gateway.url import TransportUrl
 
@@ -263,7 +263,9 @@ class Service:
             uplink=uplink,
             readings=self._parts.readings,
             counters=self._parts.counters,
-            keys=VerifyingKeys({key.id: key.public_key for key in settings.backend_keys}),
+            keys=VerifyingKeys(
+                {k.id: TrustedKey(k.issuer, k.public_key) for k in settings.backend_keys}
+            ),
             clock=self._parts.clock,
             jitter=self._parts.jitter,
             settings=PumpSettings(window=max(2, settings.window)),

@@ -28,6 +28,7 @@ from gateway.uplink.notices import Health, Result, encode_notice
 from gateway.uplink.outbox import Lane, OutboxPump, Pending, PumpSettings
 from gateway.uplink.port import Received, Uplink
 from gateway.uplink.signature import VerifyingKeys
+from gateway.uplink.statement import StatementParts
 from gateway.uplink.topics import Kind
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class UplinkLoop:
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
         self._pump: OutboxPump[OutboxEntry] = OutboxPump(self.settings, self.jitter)
+        self._statements = StatementParts()
 
     def stored(self, lane: Lane) -> None:
         """A message was stored in ``lane``."""
@@ -256,14 +258,19 @@ class UplinkLoop:
         last = await self.readings.run(lambda store: store.registry.last_sequence(data.issuer))
         message = self._result(data, "done", "")
         if data.sequence == last:
-            # Applied already; the backend repeats until a result has reached it: say so again.
-            await self.readings.run(ReadingsStore.add_message, message, now_us)
-            self.stored(Lane.LIVE)
+            if data.part == 1:
+                # Applied already; the backend repeats until a result has reached it.
+                await self.readings.run(ReadingsStore.add_message, message, now_us)
+                self.stored(Lane.LIVE)
             return
         try:
+            whole = data if data.sequence < last else self._statements.take(data)
+            if whole is None:
+                return
+            accounts = whole.accounts
             await self.readings.run(
                 lambda store: store.registry.apply_accounts(
-                    data.issuer, data.sequence, data.accounts, now_us, result=message
+                    data.issuer, data.sequence, accounts, now_us, result=message
                 )
             )
         except StoreError:
@@ -275,7 +282,7 @@ class UplinkLoop:
             self.stored(Lane.LIVE)
             raise
         self.stored(Lane.LIVE)
-        log.info("account data applied", accounts=len(data.accounts), sequence=data.sequence)
+        log.info("account data applied", accounts=len(accounts), sequence=data.sequence)
 
     def _result(
         self, data: AccountData, outcome: Literal["done", "refused"], reason: str

@@ -28,18 +28,17 @@ class Registry:
         *,
         result: NewMessage | None = None,
     ) -> None:
-        """Replace what was said of these connections; ``result`` goes out with the effect.
+        """Replace all that this issuer said before; ``result`` goes out with the effect.
 
-        All or nothing. Raises SecurityError for a sequence that does not rise (a replay),
-        RemoteProtocolError when a meter would stand at two places at one time.
+        All or nothing. A connection that is no longer stated is this gateway's no longer: its
+        meters may stand elsewhere now, and its history stays. Raises SecurityError for a sequence
+        that does not rise (a replay), RemoteProtocolError when a meter would stand at two places
+        at one time.
         """
         with self._database.transaction():
             self._take_sequence(issuer, sequence, now_us)
             # all removals first: a meter may move between two accounts of one message
-            for account in accounts:
-                self._database.rows(
-                    "DELETE FROM installations WHERE connection = ?", [account.connection]
-                )
+            self._remove(issuer, accounts, sequence, now_us)
             for account in accounts:
                 self._write(account, issuer, sequence, now_us)
             self._check_overlaps()
@@ -113,17 +112,36 @@ class Registry:
             [issuer, sequence, now_us],
         )
 
+    def _remove(self, issuer: str, stated: Sequence[Account], sequence: int, now_us: int) -> None:
+        numbers = {account.connection for account in stated}
+        before = self._database.rows("SELECT connection FROM accounts WHERE issuer = ?", [issuer])
+        for number in sorted(numbers | {number for (number,) in before}):
+            self._database.rows("DELETE FROM installations WHERE connection = ?", [number])
+            self._database.rows("DELETE FROM accounts WHERE connection = ?", [number])
+            if number not in numbers:
+                self._note(number, issuer, sequence, now_us, None)
+
+    def _note(
+        self, number: str, issuer: str, sequence: int, now_us: int, account: Account | None
+    ) -> None:
+        """What was said of a connection, for ever; null where it was stated no more."""
+        said = json.dumps(None if account is None else asdict(account))
+        self._database.rows(
+            "INSERT INTO account_history (connection, issuer, sequence, applied_at_us,"
+            " account_json) VALUES (?, ?, ?, ?, ?)",
+            [number, issuer, sequence, now_us, said],
+        )
+
     def _write(self, account: Account, issuer: str, sequence: int, now_us: int) -> None:
         self._database.rows(
-            "INSERT INTO accounts VALUES (?, ?, ?, ?, ?) ON CONFLICT (connection) DO UPDATE SET"
-            " name = excluded.name, sanctioned_load_w = excluded.sanctioned_load_w,"
-            " phases = excluded.phases, category = excluded.category",
+            "INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?)",
             [
                 account.connection,
                 account.name,
                 account.sanctioned_load_w,
                 account.phases,
                 account.category,
+                issuer,
             ],
         )
         for one in account.installations:
@@ -145,11 +163,7 @@ class Registry:
                 "INSERT INTO installations VALUES (?, ?, ?, ?)",
                 [one.meter, one.valid_from_s, one.valid_to_s, one.connection],
             )
-        self._database.rows(
-            "INSERT INTO account_history (connection, issuer, sequence, applied_at_us,"
-            " account_json) VALUES (?, ?, ?, ?, ?)",
-            [account.connection, issuer, sequence, now_us, json.dumps(asdict(account))],
-        )
+        self._note(account.connection, issuer, sequence, now_us, account)
 
     def _check_overlaps(self) -> None:
         found = self._database.row(

@@ -228,4 +228,6 @@ VIEWS: Final = {
     ),
 }
 
-READINGS: Final = Schema("readings", (_READINGS,), VIEWS)
+_ISSUER_OF_ACCOUNT: Final = ("ALTER TABLE accounts ADD COLUMN issuer TEXT NOT NULL DEFAULT ''",)
+
+READINGS: Final = Schema("readings", (_READINGS, _ISSUER_OF_ACCOUNT), VIEWS)

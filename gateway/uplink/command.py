@@ -1,9 +1,9 @@
 """What the backend sends down: signed JSON <-> typed commands.
 
-Reading checks, in this order: size, signature and kind, audience, expiry, shape. The sequence of
-an issuer is checked where it is kept, in the store, in the transaction of its effect. A commit has
-no expiry and no sequence: within an epoch numbers are never used again, so repeating it is
-harmless, and a gateway whose clock is wrong must still be able to empty its outbox.
+Reading checks, in this order: size, signature and kind, issuer, audience, expiry, shape. The
+sequence of an issuer is checked where it is kept, in the store, in the transaction of its effect. A
+commit has no expiry and no sequence: within an epoch numbers are never used again, so repeating it
+is harmless, and a gateway whose clock is wrong must still be able to empty its outbox.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gateway.uplink.topics import Kind, checked_name
 MAX_RANGES: Final = 10_000
 MAX_REFUSED: Final = 1_000
 MAX_ACCOUNTS: Final = 1_000
+MAX_PARTS: Final = 100
 _TYP: Final = {Kind.COMMIT: "smg.commit+jws", Kind.ACCOUNT: "smg.account+jws"}
 
 Range = tuple[int, int]
@@ -51,7 +52,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class AccountData:
-    """Connections with their dated meters; each account replaces what was said of it before."""
+    """Connections with their dated meters, in one part or more (``gateway.uplink.statement``).
+
+    All parts together are all connections of the gateway: they replace what the issuer said before.
+    """
 
     issuer: str
     gateway: str
@@ -59,6 +63,8 @@ class AccountData:
     sequence: int
     not_after_s: int
     accounts: tuple[Account, ...]
+    part: int = 1
+    parts: int = 1
 
     @property
     def command(self) -> str:
@@ -70,6 +76,7 @@ Command = Commit | AccountData
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
 _Sequence = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQUENCE)]
+_Part = Annotated[int, msgspec.Meta(ge=1, le=MAX_PARTS)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
@@ -113,6 +120,8 @@ class _AccountData(_Envelope, frozen=True, kw_only=True):
     sequence: _Sequence
     not_after_s: _Count
     accounts: Annotated[list[_Account], msgspec.Meta(max_length=MAX_ACCOUNTS)]
+    part: _Part
+    parts: _Part
 
 
 def ranges_of(sequences: Iterable[int]) -> tuple[Range, ...]:
@@ -144,13 +153,15 @@ def read_command(
 ) -> Command:
     """Verify and read what arrived on the topic ``kind``.
 
-    Raises SecurityError (signature, audience, expired): nothing of the message was used;
+    Raises SecurityError (signature, issuer, audience, expired): nothing of the message was used;
     DecodeError (signed, and yet not of its schema); UsageError for a kind that is not signed.
     """
     if kind not in _TYP:
         raise UsageError(f"nothing signed comes on topic {kind.value}")
-    _, payload = keys.verify(octets, _TYP[kind])
+    issuer, payload = keys.verify(octets, _TYP[kind])
     envelope = wire.decode(payload, _Envelope, kind.value)
+    if envelope.iss != issuer:
+        raise SecurityError(f"{kind.value}: signed by a key of {issuer!r} in another's name")
     if envelope.aud != gateway:
         raise SecurityError(f"{kind.value}: signed for another gateway")
     if kind is Kind.COMMIT:
@@ -186,6 +197,8 @@ def _shape(command: Command) -> _Commit | _AccountData:
         sequence=command.sequence,
         not_after_s=command.not_after_s,
         accounts=[_account_shape(account) for account in command.accounts],
+        part=command.part,
+        parts=command.parts,
     )
 
 
@@ -222,7 +235,18 @@ def _typed(shape: _Commit | _AccountData) -> Command:
     accounts = tuple(_typed_account(account) for account in shape.accounts)
     if len({account.connection for account in accounts}) != len(accounts):
         raise DecodeError("account: a connection stands twice")
-    return AccountData(shape.iss, shape.aud, shape.iat, shape.sequence, shape.not_after_s, accounts)
+    if shape.part > shape.parts:
+        raise DecodeError(f"account: part {shape.part} of {shape.parts}")
+    return AccountData(
+        shape.iss,
+        shape.aud,
+        shape.iat,
+        shape.sequence,
+        shape.not_after_s,
+        accounts,
+        part=shape.part,
+        parts=shape.parts,
+    )
 
 
 def _check_commit(shape: _Commit) -> None:

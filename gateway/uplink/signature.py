@@ -13,7 +13,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -73,21 +73,29 @@ class SigningKey:
         raise TypeError("a signing key is never pickled")
 
 
+class TrustedKey(NamedTuple):
+    """A public key and the issuer whose word it signs; nobody else's."""
+
+    issuer: str
+    public_octets: bytes
+
+
 class VerifyingKeys:
-    """Public keys by key id: those whose word is taken."""
+    """Public keys by key id: those whose word is taken, each for its issuer only."""
 
     __slots__ = ("_keys",)
 
-    def __init__(self, keys: Mapping[str, bytes]) -> None:
-        for kid, octets in keys.items():
-            if not _KID.fullmatch(kid) or len(octets) != KEY_OCTETS:
+    def __init__(self, keys: Mapping[str, TrustedKey]) -> None:
+        for kid, trusted in keys.items():
+            if not _KID.fullmatch(kid) or len(trusted.public_octets) != KEY_OCTETS:
                 raise UsageError(f"verifying key {kid[:64]!r}: a key id and {KEY_OCTETS} octets")
         self._keys = {
-            kid: Ed25519PublicKey.from_public_bytes(octets) for kid, octets in keys.items()
+            kid: (trusted.issuer, Ed25519PublicKey.from_public_bytes(trusted.public_octets))
+            for kid, trusted in keys.items()
         }
 
     def verify(self, token: bytes, typ: str) -> tuple[str, bytes]:
-        """The key id and payload of a good token; SecurityError for any other."""
+        """The key's issuer and the payload of a good token; SecurityError for any other."""
         if len(token) > MAX_TOKEN_OCTETS:
             raise SecurityError(f"signed message over {MAX_TOKEN_OCTETS} octets")
         segments = token.split(b".", 3)
@@ -97,16 +105,16 @@ class VerifyingKeys:
         kid = _kid(header)
         if header != _header(kid, typ):
             raise SecurityError(f"signed message: its header is not exactly EdDSA, kid, {typ}")
-        key = self._keys.get(kid)
-        if key is None:
+        if kid not in self._keys:
             raise SecurityError(f"signed message: key {kid!r} is not trusted here")
+        issuer, key = self._keys[kid]
         if len(signature) != SIGNATURE_OCTETS:
             raise SecurityError("signed message: signature is not 64 octets")
         try:
             key.verify(signature, segments[0] + b"." + segments[1])
         except InvalidSignature as wrong:
             raise SecurityError(f"signed message: signature of {kid!r} is wrong") from wrong
-        return kid, payload
+        return issuer, payload
 
 
 def _header(kid: str, typ: str) -> bytes:

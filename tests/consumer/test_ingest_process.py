@@ -16,7 +16,7 @@ from gateway.uplink.command import Commit, read_command
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.port import Received, wait_up
 from gateway.uplink.settings import MqttSettings
-from gateway.uplink.signature import SigningKey, VerifyingKeys
+from gateway.uplink.signature import SigningKey, TrustedKey, VerifyingKeys
 from gateway.uplink.topics import Kind
 from hil_tests.broker import EmbeddedBroker
 from hil_tests.certificates import RunCertificates, make_certificates, write_private
@@ -94,7 +94,7 @@ def test_readings_reach_the_database_and_the_commit_comes_back_signed(
         finally:
             process.send_signal(signal.SIGTERM)
             log = process.communicate(timeout=30)[1].decode()
-    trusted = VerifyingKeys({"backend-1": key.public_octets})
+    trusted = VerifyingKeys({"backend-1": TrustedKey("backend", key.public_octets)})
     commit = read_command(received.payload, Kind.COMMIT, keys=trusted, gateway=GATEWAY, now_s=NOW_S)
     assert isinstance(commit, Commit)
     assert (commit.epoch, commit.committed, commit.refused) == (EPOCH, ((1, 1),), ())

@@ -18,7 +18,7 @@ from gateway.uplink.loopback import LoopbackBroker, LoopbackUplink
 from gateway.uplink.message import Header, with_header
 from gateway.uplink.notices import Birth, Result, State, StreamPosition, encode_notice
 from gateway.uplink.port import Publication, Received
-from gateway.uplink.signature import SigningKey, VerifyingKeys
+from gateway.uplink.signature import SigningKey, TrustedKey, VerifyingKeys
 from gateway.uplink.topics import Kind
 from hil_tests.postgres import EmbeddedPostgres
 from tests.consumer.seeds import (
@@ -34,7 +34,7 @@ from tests.consumer.seeds import (
 
 NOW_S = MIDNIGHT_S + 10 * DAY_S
 KEY = SigningKey.generate("backend-1")
-TRUSTED = VerifyingKeys({"backend-1": KEY.public_octets})
+TRUSTED = VerifyingKeys({"backend-1": TrustedKey("backend", KEY.public_octets)})
 BIRTH = Birth(
     gateway=GATEWAY,
     generation=4,

@@ -53,7 +53,6 @@ def test_a_sequence_that_does_not_rise_is_a_replay(site, sequence):
         [("C1", ("M1", 100, None)), ("C2", ("M1", 200, None))],
         [("C1", ("M1", 100, 300)), ("C2", ("M1", 299, None))],
         [("C1", ("M1", 100, 300)), ("C2", ("M1", 100, 200))],
-        [("C2", ("M1", 50, None))],
         [("C1", ("M1", 100, 100))],
     ],
 )
@@ -74,6 +73,28 @@ def test_a_meter_moves_between_two_accounts_of_one_message(site):
     moved = [account("C2", ("M1", 500, None)), account("C1", ("M1", 0, 500))]
     registry.apply_accounts("cis", 2, moved, 6)
     assert registry.connection_of(MeterId("M1"), 500) == "C2"
+
+
+def test_a_connection_that_is_stated_no_more_frees_its_meters_and_keeps_its_history(site):
+    store = site.readings()
+    registry = store.registry
+    registry.apply_accounts("desk", 1, [account("D1", ("M9", 0, None))], 5)
+    registry.apply_accounts("cis", 1, [account("C1", ("M1", 0, None)), account("C3")], 6)
+    now_there = [account("C2", ("M1", 500, None))]
+    registry.apply_accounts("cis", 2, now_there, 7)
+    assert registry.accounts() == [*now_there, account("D1", ("M9", 0, None))]
+    said = store._database.rows(
+        "SELECT connection, sequence, account_json <> 'null' FROM account_history"
+        " WHERE issuer = 'cis' ORDER BY id"
+    )
+    assert said == [("C1", 1, 1), ("C3", 1, 1), ("C1", 2, 0), ("C3", 2, 0), ("C2", 2, 1)]
+
+
+def test_a_meter_that_another_issuer_placed_is_not_taken_from_it(site):
+    registry = site.readings().registry
+    registry.apply_accounts("desk", 1, [account("D1", ("M1", 0, None))], 5)
+    with pytest.raises(RemoteProtocolError, match="M1 would stand at D1 and C1"):
+        registry.apply_accounts("cis", 1, [account("C1", ("M1", 50, None))], 6)
 
 
 def test_an_installation_of_another_account_is_refused(site):

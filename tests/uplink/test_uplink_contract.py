@@ -14,7 +14,7 @@ from gateway.uplink.message import Header, decode_header, with_header
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.outbox import Lane, OutboxPump, Pending, PumpSettings
 from gateway.uplink.port import Presence, Publication, Received, Uplink, wait_up
-from gateway.uplink.signature import SigningKey, VerifyingKeys
+from gateway.uplink.signature import SigningKey, TrustedKey, VerifyingKeys
 from gateway.uplink.topics import Kind
 from tests.uplink.rigs import (
     BROKER_LIMIT_OCTETS,
@@ -447,7 +447,11 @@ def test_a_broker_restart_in_mid_stream_loses_nothing_because_the_pump_repeats(
             gateway = await rig.link("gw1", "smg/1/gw1/commit")
             reader = await rig.link("backend", "smg/1/+/readings/+/+")
             await up(reader, gateway)
-            edge = Edge(gateway, VerifyingKeys({"k1": key.public_octets}), messages=250)
+            edge = Edge(
+                gateway,
+                VerifyingKeys({"k1": TrustedKey("backend", key.public_octets)}),
+                messages=250,
+            )
             stored: list[int] = []
             half = asyncio.Event()
             tasks = [
