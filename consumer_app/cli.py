@@ -94,9 +94,14 @@ def serve(config_file: Path) -> None:
                 now_s=_now_s,
                 random_bytes=os.urandom,
                 secure_cookie=config.secure_cookie,
+                trusted_proxies=config.trusted_proxies,
             )
             uvicorn.run(
-                create_app(services), host=config.host, port=config.port, server_header=False
+                create_app(services),
+                host=config.host,
+                port=config.port,
+                server_header=False,
+                proxy_headers=False,  # uvicorn would believe every local process
             )
 
 

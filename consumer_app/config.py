@@ -12,6 +12,7 @@ url = "dbname=meters"                     # libpq; SMG_DATABASE_URL stands over 
 host = "127.0.0.1"
 port = 8080
 secure_cookie = true                      # false only where there is no TLS in front
+trusted_proxies = ["10.0.0.5"]            # whose X-Forwarded-For is believed; default: nobody's
 session_secret_file = "session-secret"    # mode 0600, 16 octets or more
 
 [mqtt]                                    # consumer-app ingest
@@ -42,6 +43,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from zoneinfo import ZoneInfo
@@ -75,6 +77,7 @@ class AppConfig:
     utility: str
     session_secret: Secret | None
     secure_cookie: bool
+    trusted_proxies: tuple[str, ...]
     host: str
     port: int
     broker: BrokerConfig | None
@@ -86,7 +89,13 @@ class AppConfig:
 class _Table:
     """A TOML table that names file and key in every complaint and refuses unknown keys."""
 
-    _WORDS: ClassVar = {str: "text", int: "a whole number", bool: "true or false", dict: "a table"}
+    _WORDS: ClassVar = {
+        str: "text",
+        int: "a whole number",
+        bool: "true or false",
+        dict: "a table",
+        list: "a list",
+    }
 
     def __init__(self, file: str, name: str, values: Mapping[str, Any]) -> None:
         self._file = file
@@ -167,6 +176,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> AppC
         utility=site.take("utility", str, "Smart Meter"),
         session_secret=web.secret("session_secret_file"),
         secure_cookie=web.take("secure_cookie", bool, True),
+        trusted_proxies=_proxies(web),
         host=web.take("host", str, "127.0.0.1"),
         port=_port(web, str(path), "web.port", 8080),
         broker=None if broker is None else _broker(broker, str(path)),
@@ -189,6 +199,17 @@ def _signing_key(table: _Table) -> Secret | None:
         return Secret(bytes.fromhex(text.reveal().decode("ascii")))
     except ValueError:
         table.refuse("signing_key_file", "...", "must hold an Ed25519 seed as 64 hex digits")
+
+
+def _proxies(table: _Table) -> tuple[str, ...]:
+    """Addresses and networks of reverse proxies, as text."""
+    given: list[object] = table.take("trusted_proxies", list, [])
+    for one in given:
+        try:
+            ip_network(str(one))
+        except ValueError:
+            table.refuse("trusted_proxies", one, "is an IP address or a network, such as 10.0.0.5")
+    return tuple(str(one) for one in given)
 
 
 def _port(table: _Table, file: str, name: str, default: int) -> int:

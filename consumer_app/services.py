@@ -21,3 +21,5 @@ class Services:
     now_s: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     secure_cookie: bool = True
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of reverse proxies, whose word on the client's address is taken."""

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from consumer_app.api import problems
 from consumer_app.api.routes import router as api_router
@@ -51,6 +52,10 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(GatewayError, _on_gateway_error)
     app.middleware("http")(_with_headers)
+    if services.trusted_proxies:
+        # Limits on guessing count by the client's address. Of X-Forwarded-For the last one that is
+        # no trusted proxy is taken: what stands before it is the client's own claim.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(services.trusted_proxies))
     return app
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -162,6 +163,36 @@ def test_guessing_is_slowed_down_and_remembered_by_the_database(
     with TestClient(create_app(services)) as restarted:
         assert guess(code=ACCESS_CODE, to=restarted) == 429
     assert guess("4509999999", ACCESS_CODE) == 200
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "counted_apart"),
+    [
+        (("10.0.0.5",), "10.0.0.5", True),
+        (("10.0.0.0/24",), "10.0.0.77", True),
+        (("10.0.0.5",), "10.0.0.6", False),
+        ((), "127.0.0.1", False),
+    ],
+)
+def test_clients_behind_a_reverse_proxy_are_told_apart_where_it_is_trusted(
+    services: Services,
+    read_connection: None,
+    trusted: tuple[str, ...],
+    peer: str,
+    counted_apart: bool,
+) -> None:
+    app = create_app(replace(services, trusted_proxies=trusted))
+    with TestClient(app, base_url="https://meters.example", client=(peer, 4711)) as proxy:
+
+        def guess(forwarded: str) -> int:
+            body = {"connection": CONNECTION, "code": "wrong code"}
+            headers = {"X-Forwarded-For": forwarded}
+            return int(proxy.post("/api/v1/sign-in", json=body, headers=headers).status_code)
+
+        # what stands before the proxy's own entry is the client's claim, and counts for nothing
+        answers = [guess(f"198.51.100.{n}, 203.0.113.7") for n in range(6)]
+        assert answers == [401] * 5 + [429]
+        assert guess("203.0.113.8") == (401 if counted_apart else 429)
 
 
 def test_a_new_access_code_ends_older_sessions(

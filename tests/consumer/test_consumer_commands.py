@@ -171,6 +171,7 @@ def test_a_whole_configuration_is_read_and_shows_no_secret(tmp_path: Path) -> No
     assert config.broker.tls is not None
     assert config.broker.tls.ca_file == tmp_path / "ca.pem"
     assert (config.broker.port, config.issuer, config.secure_cookie) == (8883, "backend", True)
+    assert config.trusted_proxies == ()
     shown = repr(config)
     assert "hush" not in shown
     assert "sss" not in shown
@@ -190,6 +191,8 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
         ('url = "dbname=meters"', "", "database.url"),
         ("[site]", '[site]\nzone = "Asia/Kanpur"', "zone"),
         ("[site]", "[site]\ncolour = 1", "site.colour"),
+        ("[web]", '[web]\ntrusted_proxies = "10.0.0.5"', "web.trusted_proxies"),
+        ("[web]", '[web]\ntrusted_proxies = ["proxy"]', "web.trusted_proxies"),
         ('host = "broker.example"', "", "mqtt.host"),
         ('host = "broker.example"', 'host = "a b"', "mqtt.host"),
         ('key_id = "backend-1"', "", "downlink.key_id"),
