@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.errors import GatewayError
-from hil_tests.prove import PROOFS, Options, run
+from hil_tests.prove import PROOFS, Options, report, run
 
 
 @click.command("prove")
@@ -22,7 +23,8 @@ from hil_tests.prove import PROOFS, Options, run
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of what is random.")
 @click.option("--long", "is_long", is_flag=True, help="The thorough form; takes its time.")
-def main(name: str | None, seed: int, *, as_json: bool, is_long: bool) -> None:
+@click.option("--save", "saves", is_flag=True, help="Keep the figures in docs.")
+def main(name: str | None, seed: int, *, as_json: bool, is_long: bool, saves: bool) -> None:
     """Show the promise NAME of the product on this machine; without NAME, list the promises.
 
     Exit code 0: it holds. 1: it does not. 2: there is no such proof.
@@ -36,6 +38,9 @@ def main(name: str | None, seed: int, *, as_json: bool, is_long: bool) -> None:
     except GatewayError as error:
         click.echo(f"prove {name}: {type(error).__name__}: {error}", err=True)
         sys.exit(error.exit_code)
+    if saves:
+        report.save(document, taken_on=datetime.now(UTC).date().isoformat())
+        report.write_pages()
     if as_json:
         click.echo(json.dumps(document, indent=2, default=str))
     else:
