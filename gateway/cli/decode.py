@@ -15,6 +15,7 @@ import click
 from gateway.cli.output import exit_codes, print_json, print_table, printable
 from gateway.dlms.inspection import (
     TAGGED_DATE_TIME,
+    UNTAGGED_DESCRIPTORS,
     Described,
     InspectionKeys,
     Inspector,
@@ -93,7 +94,7 @@ _Tables: TypeAlias = Iterator[tuple[Sequence[str], Sequence[Sequence[object]]]]
 @click.option(
     "--quirk",
     "quirks",
-    type=click.Choice([TAGGED_DATE_TIME]),
+    type=click.Choice([TAGGED_DATE_TIME, UNTAGGED_DESCRIPTORS]),
     multiple=True,
     help="A deviation from the standard to bear; a capture file finds its own.",
 )
@@ -102,12 +103,16 @@ def decode_command(
 ) -> None:
     """Explain the octets in FILE (hexadecimal digits, binary, or a capture TOML).
 
-    HDLC, LLC, TCP wrapper, bare APDUs and bare A-XDR, ciphered or not, asked for or pushed.
+    HDLC, LLC, TCP wrapper, wired M-Bus, bare APDUs and bare A-XDR, ciphered or not, asked for or
+    pushed.
     """
     with exit_codes():
         content = _read(file)
         keys = _keys(keys_file)
-        borne = Quirks(tagged_date_time=TAGGED_DATE_TIME in quirks)
+        borne = Quirks(
+            tagged_date_time=TAGGED_DATE_TIME in quirks,
+            untagged_descriptors=UNTAGGED_DESCRIPTORS in quirks,
+        )
         parsed = _capture(file, content)
         if parsed is not None:
             capture = read_capture(parsed, file)

@@ -16,12 +16,6 @@ from gateway.dlms.inspection import Capture, Quirks, read_capture
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "tests" / "captures"
 
-NOT_YET: Final = {
-    "egd_spec_example_raw": "not valid A-XDR (untagged descriptors): waits for a quirk switch",
-    "kaifa_netz_noe_mbus": "wired M-Bus, which is not supported yet",
-}
-"""Files that must end in a typed error for now, each with its reason."""
-
 _LABELS: Final = ("case",)
 """Says what a frame is there for; no value."""
 _GIVEN: Final = ("first_column", "columns_obis", "seconds_between_first_two_rows")
@@ -58,7 +52,10 @@ class CaptureFile:
     def quirks(self) -> Quirks:
         """Deviations that the file names, as far as there are switches for them."""
         named = " ".join(self.document.get("quirks", ()))
-        return Quirks(tagged_date_time="tagged octet-string" in named)
+        return Quirks(
+            tagged_date_time="tagged octet-string" in named,
+            untagged_descriptors="the descriptors have no tags" in named,
+        )
 
     @property
     def has_tags(self) -> bool:
@@ -123,5 +120,10 @@ def capture_files() -> list[CaptureFile]:
 
 
 def object_count(decoded: dict[str, Any]) -> int:
-    """Objects in a decoded message, as sources count them: named values and loose ones."""
-    return len(decoded) - 1 + len(decoded["message"]["without_obis"])
+    """Objects in a decoded message, as sources count them: named values and loose ones.
+
+    The message's own time, said once more in its body, is none.
+    """
+    message = decoded["message"]
+    loose = [value for value in message["without_obis"] if value != message["date_time"]]
+    return len(decoded) - 1 + len(loose)

@@ -26,7 +26,7 @@ from gateway.dlms.values import to_rows
 from gateway.errors import GatewayError, SecurityError
 from gateway.model import CaptureList, CaptureObject, Column, Obis
 from hil_tests.prove import Options
-from hil_tests.prove.captures import NOT_YET, CaptureFile, capture_files, object_count
+from hil_tests.prove.captures import CaptureFile, capture_files, object_count
 from hil_tests.prove.comparison import Comparison
 from hil_tests.prove.octet_checks import (
     WRAPPER_HEADER_OCTETS,
@@ -40,7 +40,6 @@ from hil_tests.prove.octet_checks import (
 
 _TIMEOUT_S: Final = 60
 _SHOWN: Final = 10
-_UNDECODABLE: Final = 1
 _SECURITY: Final = 4
 _JUNK_ROUNDS: Final = {False: 20, True: 2000}
 _COMMAND: Final = (sys.executable, "-m", "gateway.cli.main", "decode", "--json")
@@ -58,7 +57,6 @@ class _Tally:
     junk_streams: int = 0
     tampers_refused: int = 0
     wrong_keys_refused: int = 0
-    not_yet: list[dict[str, str]] = field(default_factory=list)
 
     def require(self, holds: bool, what: str) -> None:
         if not holds:
@@ -73,8 +71,6 @@ def prove(options: Options) -> dict[str, Any]:
         options.tell(file.name)
         tally.files += 1
         _check_command(file, tally)
-        if file.name in NOT_YET:
-            continue
         _check_vectors(file, tally)
         for number, octets in enumerate(file.frames):
             where = f"{file.name}, frame {number}"
@@ -96,7 +92,6 @@ def prove(options: Options) -> dict[str, Any]:
         "junk_streams": tally.junk_streams,
         "tampers_refused": tally.tampers_refused,
         "wrong_keys_refused": tally.wrong_keys_refused,
-        "not_yet": tally.not_yet,
         "seed": options.seed,
     }
 
@@ -115,11 +110,6 @@ def run_command(path: Path, *arguments: str) -> tuple[int, str, str]:
 
 def _check_command(file: CaptureFile, tally: _Tally) -> None:
     code, output, errors = run_command(file.path)
-    if file.name in NOT_YET:
-        tally.not_yet.append({"file": file.name, "reason": NOT_YET[file.name]})
-        typed = code == _UNDECODABLE and errors.startswith("DecodeError: ")
-        tally.require(typed and not output, f"{file.name}: no typed error but exit code {code}")
-        return
     if code != 0:
         tally.require(False, f"{file.name}: exit code {code}: {errors.strip()}")
         return

@@ -95,7 +95,7 @@ def _plain_figures(document: Document) -> Iterable[str]:
     numbers = {k: v for k, v in document.items() if isinstance(v, (int, float)) and k not in _META}
     yield from _table(("figure", "value"), ((k.replace("_", " "), v) for k, v in numbers.items()))
     yield ""
-    for key in ("not_yet", "difference_examples", "mismatch_examples"):
+    for key in ("difference_examples", "mismatch_examples"):
         for entry in document.get(key, ()):
             yield f"- {key.replace('_', ' ')}: {json.dumps(entry, ensure_ascii=False)}"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.dlms.inspection.capture import Capture, explain_capture, read_capture
 from gateway.dlms.inspection.describe import TAGGED_DATE_TIME
+from gateway.dlms.inspection.descriptors import UNTAGGED_DESCRIPTORS
 from gateway.dlms.inspection.framing import Described
 from gateway.dlms.inspection.inspector import Inspector, Quirks
 from gateway.dlms.inspection.lists import name_of
@@ -14,6 +15,7 @@ from gateway.dlms.inspection.opening import InspectionKeys
 
 __all__ = [
     "TAGGED_DATE_TIME",
+    "UNTAGGED_DESCRIPTORS",
     "Capture",
     "Described",
     "InspectionKeys",

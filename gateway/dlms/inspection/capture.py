@@ -7,10 +7,11 @@ truth are not read here, so that they can be compared with what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from gateway.dlms.inspection.framing import Described, is_wired_mbus
+from gateway.dlms.inspection.framing import Described
 from gateway.dlms.inspection.inspector import Inspector, Quirks
 from gateway.dlms.inspection.lists import named_fields
 from gateway.dlms.inspection.opening import InspectionKeys
@@ -120,10 +121,7 @@ def explain_capture(
     try:
         decoded = _explain(capture, quirks or Quirks(), maker)
     except DecodeError as strictly:
-        try:
-            decoded = _explain(capture, Quirks(tagged_date_time=True), maker)
-        except DecodeError:
-            raise strictly from None
+        decoded = _with_a_quirk(capture, maker, strictly)
     messages = (message for message in (decoded, *decoded.values()) if isinstance(message, dict))
     used = {str(message["quirk"]) for message in messages if "quirk" in message}
     return {
@@ -134,6 +132,14 @@ def explain_capture(
     }
 
 
+def _with_a_quirk(capture: Capture, maker: PushLists | None, strictly: DecodeError) -> Described:
+    """As one of the deviations that are known, if that reads it; else the strict reader's error."""
+    for quirks in (Quirks(tagged_date_time=True), Quirks(untagged_descriptors=True)):
+        with suppress(DecodeError):
+            return _explain(capture, quirks, maker)
+    raise strictly
+
+
 def _explain(capture: Capture, quirks: Quirks, maker: PushLists | None) -> Described:
     def fresh() -> Inspector:
         return Inspector(capture.keys, quirks)
@@ -141,10 +147,7 @@ def _explain(capture: Capture, quirks: Quirks, maker: PushLists | None) -> Descr
     if capture.link_only:
         look: Callable[[bytes], Described] = fresh().link_frames
     elif capture.layout == "message":
-        # Wired M-Bus is told by its first frame.
-        first = capture.frames[0]
-        whole = first if is_wired_mbus(first) else b"".join(capture.frames)
-        return _as_message(_only(fresh().inspect(whole)), maker)
+        return _as_message(_only(fresh().inspect(b"".join(capture.frames))), maker)
     else:
 
         def look(octets: bytes) -> Described:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.dlms import mbus
 from gateway.dlms.hdlc.address import HdlcAddress
 from gateway.dlms.hdlc.frame import Frame, FrameType, describe_reject, read_frame
 from gateway.dlms.hdlc.parameters import HdlcParameters
@@ -24,7 +25,6 @@ _WRAPPER_HEADER: Final = 8
 _FLAG: Final = b"\x7e"
 _ESCAPE: Final = b"\x7d"
 _ESCAPED_BIT: Final = 0x20
-_MBUS_START: Final = 0x68
 _CARRY: Final = (FrameType.I, FrameType.UI)
 
 
@@ -44,14 +44,15 @@ class Piece:
 def take_off(octets: bytes, limits: Limits) -> list[Piece]:
     """Link messages in recorded octets; segments are joined, each direction by itself.
 
-    A wrapper header that holds together is believed first, then HDLC wherever a flag stands
-    (also behind junk), then the LLC octets, then a bare APDU. Raises DecodeError for wired M-Bus,
-    for a flag without any good frame behind it, and for a wrapper that does not hold together.
+    The start of a wired M-Bus frame is believed first, then a wrapper header that holds together,
+    then HDLC wherever a flag stands (also behind junk), then the LLC octets, then a bare APDU.
+    Raises DecodeError for M-Bus frames that are not right, for a flag without any good frame
+    behind it, and for a wrapper that does not hold together.
     """
     if not octets:
         raise DecodeError("no octets", 0)
-    if is_wired_mbus(octets):
-        raise DecodeError("wired M-Bus (68 L L 68) is not supported yet", 0)
+    if mbus.is_long_frame(octets):
+        return _mbus(octets, limits)
     no_wrapper: DecodeError | None = None
     if octets.startswith(_WRAPPER_VERSION) and len(octets) > _WRAPPER_HEADER:
         try:
@@ -68,16 +69,6 @@ def take_off(octets: bytes, limits: Limits) -> list[Piece]:
     if octets[:3] in _LLC:
         return [Piece({"framing": "LLC"}, without_llc(octets))]
     return [Piece({"framing": "none"}, octets)]
-
-
-def is_wired_mbus(octets: bytes) -> bool:
-    """Whether octets begin as a long frame of wired M-Bus (EN 13757-2)."""
-    return (
-        len(octets) > 3
-        and octets[0] == octets[3] == _MBUS_START
-        and octets[1] == octets[2]
-        and octets[1] > 2
-    )
 
 
 def hdlc_frames(octets: bytes, limits: Limits) -> tuple[list[Frame], bool]:
@@ -191,6 +182,35 @@ def _parameters(information: bytes) -> dict[str, int]:
         "window_transmit": parameters.window_transmit,
         "window_receive": parameters.window_receive,
     }
+
+
+def _mbus(octets: bytes, limits: Limits) -> list[Piece]:
+    pieces: list[Piece] = []
+    begun: dict[tuple[int, int], mbus.Assembly] = {}
+    start = parts = 0
+    link: Described = {}
+    while start < len(octets):
+        found = mbus.read_frame(octets, start)
+        if found is NEED_DATA:
+            raise DecodeError("M-Bus long frame whose end was not recorded", start)
+        frame, start = found
+        sender = (frame.address, frame.source_sap)
+        parts += 1
+        link = {
+            "framing": "wired M-Bus",
+            "control": frame.control,
+            "address": frame.address,
+            "source_sap": frame.source_sap,
+            "destination_sap": frame.destination_sap,
+            "link_frames": parts,
+        }
+        apdu = begun.setdefault(sender, mbus.Assembly(limits)).add(frame)
+        if apdu is not None:
+            pieces.append(Piece(link, apdu))
+            parts = 0
+    if any(assembly.begun for assembly in begun.values()):
+        pieces.append(Piece(link, b"", complete=False))
+    return pieces
 
 
 def _wrapper(octets: bytes) -> list[Piece]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.dlms.apdu import (
     Aare,
     Aarq,
     Apdu,
     CipheredApdu,
+    DataNotification,
     GetResponseWithDatablock,
     InitiateRequest,
     Rlre,
@@ -16,6 +17,7 @@ from gateway.dlms.apdu import (
     decode_apdu,
 )
 from gateway.dlms.inspection.describe import describe, describe_data
+from gateway.dlms.inspection.descriptors import UNTAGGED_DESCRIPTORS, with_named_values
 from gateway.dlms.inspection.framing import Described, Piece, hdlc_frames, take_off
 from gateway.dlms.inspection.opening import InspectionKeys, Opener
 from gateway.dlms.limits import Limits
@@ -33,6 +35,7 @@ class Quirks:
     """Deviations to bear while looking."""
 
     tagged_date_time: bool = False
+    untagged_descriptors: bool = False
 
 
 class Inspector:
@@ -99,7 +102,7 @@ class Inspector:
     def _described(self, apdu: Apdu) -> Described:
         if isinstance(apdu, CipheredApdu):
             return self._ciphered(apdu)
-        described = describe(apdu)
+        described = self._describe(apdu)
         match apdu:
             case Aarq():
                 self._opener.client_title = apdu.calling_ap_title or self._opener.client_title
@@ -116,6 +119,15 @@ class Inspector:
             stated = {name: value for name, value in described.items() if value is not None}
             return described | inner | stated
         return described
+
+    def _describe(self, apdu: Apdu) -> Described:
+        try:
+            return describe(apdu)
+        except DecodeError:
+            if not (self._quirks.untagged_descriptors and isinstance(apdu, DataNotification)):
+                raise
+        tagged = replace(apdu, data=with_named_values(apdu.data))
+        return describe(tagged) | {"quirk": UNTAGGED_DESCRIPTORS}
 
     def _user_information(self, octets: bytes) -> Described:
         """Fields of the initiate APDU; its own name stands under ``user_information``."""
