@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
 from gateway.errors import UsageError
 
 DAY_S: Final = 86_400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SLICE_ROWS: Final = 400
 """Rows asked for in one request: a day of quarter hours four times over, well below what a
 PDU-bounded block transfer carries, and small enough that a broken session loses little."""
@@ -83,6 +85,20 @@ def missing(
         if time not in captured and time not in asked
     ]
     return sorted(_slices(_runs(wanted, cadence.period_s), slice_rows), reverse=True)
+
+
+def month_starts(*, now_s: int, zone_s: int, count: int, settle_s: int = 60) -> list[int]:
+    """UTC seconds of the newest ``count`` local month starts whose rows can be read, oldest first.
+
+    When a meter bills by itself (IS 15959: 00:00 on the 1st). ``settle_s`` as in ``Cadence``.
+    """
+    starts: list[int] = []
+    at = datetime.fromtimestamp(now_s - settle_s + zone_s, UTC)
+    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while len(starts) < count:
+        starts.append((first - _EPOCH) // timedelta(seconds=1) - zone_s)
+        first = (first - timedelta(days=1)).replace(day=1)
+    return starts[::-1]
 
 
 def stored_period_s(captured: Iterable[int], *, default_s: int) -> int:

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from gateway.dlms.plan import DAY_S, Span, missing, stored_period_s
+from gateway.dlms.plan import DAY_S, Span, missing, month_starts, stored_period_s
 from gateway.errors import GatewayError, PeerRefused, SecurityError, StoreError
 from gateway.model import (
     MeterId,
@@ -120,7 +120,7 @@ class ReadingLoop:
     # -- what is due -------------------------------------------------------------------------
 
     async def _due(self, access: MeterAccess, state: MeterState) -> list[Task]:
-        """Daily registers first, then today's blocks and present values, then the backlog."""
+        """Registers first, then today's blocks and present values, then the backlog."""
         cadences = self.cadences
         daily = await self._missing(
             access, state, ProfileKind.DAILY_LOAD, cadences.daily_days * DAY_S
@@ -133,6 +133,7 @@ class ReadingLoop:
             # Who answers comes before what it says.
             tasks.append(Task(ProfileKind.NAMEPLATE))
         tasks += [Task(ProfileKind.DAILY_LOAD, span) for span in daily]
+        tasks += await self._billing(access, state)
         tasks += [Task(ProfileKind.BLOCK_LOAD, span) for span in blocks[:1]]
         if await self._snapshot_due(
             access, state, ProfileKind.INSTANTANEOUS, cadences.instantaneous_s
@@ -188,16 +189,40 @@ class ReadingLoop:
         trimmed = await self.readings.run(ReadingsStore.trimmed_through, access.meter, kind)
         if trimmed is not None:
             horizon_s = max(0, min(horizon_s, cadence.last_at(now_s) - trimmed - 1))
-        asked = state.asked.setdefault(kind, {})
-        for time_s in [t for t, at_s in asked.items() if not 0 <= now_s - at_s < _ASKED_AGAIN_S]:
-            del asked[time_s]
         return missing(
             cadence=cadence,
             horizon_s=horizon_s,
             now_s=now_s,
             captured=frozenset(captured),
-            asked=asked.keys(),
+            asked=self._asked(state, kind, now_s).keys(),
         )
+
+    async def _billing(self, access: MeterAccess, state: MeterState) -> list[Task]:
+        """Rows that the meter made when it closed a month.
+
+        The newest so many are read at once, the first time all: what is older than a stored row
+        and not there, the meter has not.
+        """
+        kind = ProfileKind.BILLING
+        if not _has(access.profile, kind) or self._rests(state, kind):
+            return []
+        now_s = self._now_s()
+        zone_s = access.profile.time.zone_minutes * 60
+        depth = access.profile.profile_generic(kind).depth_rows or 1
+        wanted = month_starts(now_s=now_s, zone_s=zone_s, count=depth)
+        captured = await self.readings.run(
+            ReadingsStore.captured_times, access.meter, kind, wanted[0], now_s
+        )
+        asked = self._asked(state, kind, now_s)
+        missing_s = [t for t in wanted if t > max(captured, default=0) and t not in asked]
+        return [Task(kind, times=tuple(missing_s))] if missing_s else []
+
+    def _asked(self, state: MeterState, kind: ProfileKind, now_s: int) -> dict[int, int]:
+        """Capture times that the meter was asked for lately."""
+        asked = state.asked.setdefault(kind, {})
+        for time_s in [t for t, at_s in asked.items() if not 0 <= now_s - at_s < _ASKED_AGAIN_S]:
+            del asked[time_s]
+        return asked
 
     # -- one visit ---------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Each answer is stored before the next is asked for, so a session that breaks los
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -89,10 +89,14 @@ class MeterState:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One buffer to read, or the part of it in ``span``."""
+    """One buffer to read: whole, or the part of it in ``span``, or its newest rows.
+
+    Those are as many as ``times``, the capture times that are hoped for.
+    """
 
     kind: ProfileKind
     span: Span | None = None
+    times: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -175,7 +179,7 @@ class Visit:
         generic = self.access.profile.profile_generic(task.kind)
         captures = await self._capture_list(generic)
         rules = time_rules(self.access.profile)
-        buffer = await self._buffer(generic, task.span, rules)
+        buffer = await self._buffer(generic, task, rules)
         now_us = self.clock.now_us()
         rows, typed = to_rows(
             buffer.rows,
@@ -192,12 +196,13 @@ class Visit:
         await self._store(task, rows, typed, evidence)
         now_s = now_us // 1_000_000
         self.state.last_read_s[task.kind] = now_s
+        times: Iterable[int] = task.times
         if task.span is not None:
             cadence = cadence_of(self.access.profile, generic, self.state)
-            # A row this young may still come: a meter's clock may be a little behind.
-            settled_s = min(task.span.to_s, now_s - _YOUNG_S)
-            times = cadence.times(task.span.from_s, settled_s)
-            self.state.asked.setdefault(task.kind, {}).update(dict.fromkeys(times, now_s))
+            times = cadence.times(task.span.from_s, task.span.to_s)
+        # A row this young may still come: a meter's clock may be a little behind.
+        settled = {time_s: now_s for time_s in times if time_s <= now_s - _YOUNG_S}
+        self.state.asked.setdefault(task.kind, {}).update(settled)
 
     async def _store(
         self,
@@ -279,14 +284,16 @@ class Visit:
     async def _buffer(
         self,
         generic: ProfileGeneric,
-        span: Span | None,
+        task: Task,
         rules: TimeRules,
     ) -> Buffer:
         trailing = Quirk.TRAILING_OCTETS in self.access.profile.quirks
+        span, rows = task.span, len(task.times)
         if span is None:
-            limits = Limits(array_elements=_SNAPSHOT_ELEMENTS)
+            limits = Limits(array_elements=_ROWS_TOO_MANY * rows + _SNAPSHOT_ELEMENTS)
+            newest = await self._newest(generic, rows) if rows else None
             return await self.session.run(
-                read_buffer(generic.obis, None, limits, ignore_trailing=trailing)
+                read_buffer(generic.obis, newest, limits, ignore_trailing=trailing)
             )
         cadence = cadence_of(self.access.profile, generic, self.state)
         selected: SelectiveAccess = range_of(

@@ -93,7 +93,7 @@ _FREQUENCY = Measure(
     Quantity.FREQUENCY, lambda m: Fraction(4990 + m.phases[0].voltage_cv % 21, 100)
 )
 
-MEASURES: Final[Mapping[str, Measure]] = {
+MEASURES: Final[dict[str, Measure]] = {
     "1.0.12.7.0.255": _voltage(0),
     "1.0.11.7.0.255": _current(0),
     "1.0.91.7.0.255": _NEUTRAL,
@@ -132,6 +132,43 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "0.0.94.91.8.255": _nothing(Quantity.DURATION),
 }
 """Registers (class 3) by logical name."""
+
+
+_ZONES: Final = range(1, 9)
+"""Time-of-use zones of billing; the emulated calendar has one, so the first takes everything."""
+MEASURES.update(
+    {
+        f"1.0.{group}.8.{zone}.255": MEASURES[f"1.0.{group}.8.0.255"]
+        if zone == 1
+        else _nothing(MEASURES[f"1.0.{group}.8.0.255"].quantity)
+        for group in (1, 9)
+        for zone in _ZONES
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodMeasure:
+    """A register of a billing period, from the moments that open and close it."""
+
+    quantity: Quantity
+    value: Callable[[Moment, Moment], Fraction]
+
+
+PERIOD_MEASURES: Final[Mapping[str, PeriodMeasure]] = {
+    "1.0.13.0.0.255": PeriodMeasure(
+        Quantity.POWER_FACTOR,
+        lambda opening, closing: _factor(
+            closing.registers.import_wh - opening.registers.import_wh,
+            closing.registers.import_vah - opening.registers.import_vah,
+        ),
+    ),
+    "0.0.94.91.13.255": PeriodMeasure(
+        Quantity.DURATION,
+        lambda opening, closing: Fraction(closing.on_minutes - opening.on_minutes),
+    ),
+}
+"""Registers (class 3) of the billing period by logical name."""
 
 
 def _block_voltage(phase: int) -> BlockMeasure:
@@ -216,3 +253,24 @@ DAILY_LOAD: Final = _columns("""
     8/0.0.1.0.0/2 3/1.0.1.8.0/2 3/1.0.9.8.0/2 3/1.0.2.8.0/2 3/1.0.10.8.0/2
 """)
 DAILY_LOAD_EXPORT_FIRST: Final = DAILY_LOAD[:1] + DAILY_LOAD[3:] + DAILY_LOAD[1:3]
+
+
+def _zoned(group: int) -> str:
+    return " ".join(f"3/1.0.{group}.8.{zone}/2" for zone in (0, *_ZONES))
+
+
+def _demands(group: int, zones: range) -> str:
+    return " ".join(f"4/1.0.{group}.6.{zone}/{attribute}" for zone in zones for attribute in (2, 5))
+
+
+BILLING: Final = {
+    model: _columns(
+        f"3/0.0.0.1.2/2 3/1.0.13.0.0/2 {_zoned(1)} {_zoned(9)} {_demands(1, zones)}"
+        f" {_demands(9, zones)} 3/0.0.94.91.13/2 3/1.0.2.8.0/2 3/1.0.10.8.0/2 {more}"
+    )
+    for model, zones, more in (
+        (Model.SINGLE_PHASE, range(1), ""),
+        (Model.THREE_PHASE, range(9), "3/1.0.5.8.0/2 3/1.0.6.8.0/2 3/1.0.7.8.0/2 3/1.0.8.8.0/2"),
+    )
+}
+"""The core that all makers share; some single-phase meters add columns of exported demand."""

@@ -40,7 +40,14 @@ from hil_tests.emulator.system import (
     resolve_current,
     security_objects,
 )
-from hil_tests.emulator.truth import BLOCK_DAYS, DAILY_ROWS, block_ends, midnights
+from hil_tests.emulator.truth import (
+    BILLING_ROWS,
+    BLOCK_DAYS,
+    DAILY_ROWS,
+    block_ends,
+    midnights,
+    month_starts,
+)
 
 MANUFACTURER: Final = "EMU"
 """Three-letter manufacturer code (FLAG) of emulated meters; nobody's in the field."""
@@ -264,7 +271,7 @@ class Meter:
             self._history(
                 block,
                 lambda: block_ends(self.household, self._at_s, period_s),
-                self._measuring.block_data,
+                lambda column, at_s: self._measuring.block_data(column.obis.dotted, at_s),
                 period_s,
                 BLOCK_DAYS * DAY_S // period_s,
             ),
@@ -274,15 +281,27 @@ class Meter:
             self._history(
                 daily,
                 lambda: midnights(self.household, self._at_s, DAILY_ROWS),
-                self._measuring.register_data,
+                lambda column, at_s: self._measuring.register_data(column.obis.dotted, at_s),
                 DAY_S,
                 DAILY_ROWS,
+            ),
+        )
+        billing = catalogue.BILLING[model]
+        yield self._profile(
+            "1.0.98.1.0.255",
+            self._history(
+                billing,
+                lambda: month_starts(self.household, self._at_s, BILLING_ROWS),
+                self._measuring.billing_data,
+                0,
+                BILLING_ROWS,
             ),
         )
         for name, columns in (
             ("1.0.94.91.3.255", snapshot),
             ("1.0.94.91.4.255", block),
             ("1.0.94.91.5.255", daily),
+            ("1.0.94.91.6.255", billing),
         ):
             yield self._profile(name, self._snapshot(_scaler_columns(columns)))
 
@@ -300,18 +319,18 @@ class Meter:
         self,
         columns: tuple[CaptureObject, ...],
         times: Callable[[], Sequence[int]],
-        value: Callable[[str, int], Data],
+        value: Callable[[CaptureObject, int], Data],
         period_s: int,
         depth: int,
     ) -> Capture:
-        """A profile of past rows; ``value`` gives a register's state at a capture time."""
+        """A profile of past rows; ``value`` gives a column's state at a capture time."""
 
         def cell(column: CaptureObject, at_s: int) -> bytes:
             if column == CLOCK_TIME:
                 return octets.encode(octets.date_time(at_s, self._rules))
             if column.class_id == ClassId.DATA:
                 return self._objects[column.class_id, column.obis].get(METER_READER, 2)
-            return octets.encode(value(column.obis.dotted, at_s))
+            return octets.encode(value(column, at_s))
 
         def cells(at_s: int) -> tuple[bytes, ...]:
             return tuple(cell(column, at_s) for column in columns)

@@ -19,6 +19,7 @@ from hil_tests.emulator.household import DAY_S, Energy, Household
 
 BLOCK_DAYS: Final = 35
 DAILY_ROWS: Final = 70
+BILLING_ROWS: Final = 13
 
 
 class Shown(NamedTuple):
@@ -70,6 +71,11 @@ class Truth:
         for at_s in midnights(self._household, now_s, DAILY_ROWS):
             yield self.register_at(at_s)
 
+    def billing_rows(self, now_s: int) -> Iterator[TruthRow]:
+        """The billing profile at ``now_s``, oldest first: registers at local month starts."""
+        for at_s in month_starts(self._household, now_s, BILLING_ROWS):
+            yield self.register_at(at_s)
+
     def block_rows(self, now_s: int) -> Iterator[TruthRow]:
         """The block load profile at ``now_s``, oldest first, stamped with the interval's end."""
         for end_s in block_ends(self._household, now_s, self._period_s):
@@ -93,6 +99,24 @@ class Truth:
 def midnights(household: Household, now_s: int, depth: int) -> range:
     """UTC seconds of the last ``depth`` local midnights that a meter has captured."""
     return _captures(household, now_s, DAY_S, depth, first_s=household.installed_s)
+
+
+def month_starts(household: Household, now_s: int, depth: int) -> list[int]:
+    """UTC seconds of the last ``depth`` local month starts that a meter has captured."""
+    zone_s = household.settings.zone_s
+    starts: list[int] = []
+    start_s = month_start(now_s, zone_s)
+    while start_s >= household.installed_s and len(starts) < depth:
+        starts.append(start_s)
+        start_s = month_start(start_s - 1, zone_s)
+    return starts[::-1]
+
+
+def month_start(utc_s: int, zone_s: int) -> int:
+    """UTC seconds of the local month's first instant."""
+    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s + zone_s)
+    first = local.replace(day=1, hour=0, minute=0, second=0)
+    return round(first.timestamp()) - zone_s
 
 
 def block_ends(household: Household, now_s: int, period_s: int) -> range:

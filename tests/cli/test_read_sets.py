@@ -140,8 +140,22 @@ def test_without_rows_that_is_said_beside_the_output(laptop: Laptop) -> None:
     assert result.stderr == "daily_load: the meter has no rows for this time\n"
 
 
-@pytest.mark.parametrize("name", ["billing", "events"])
-def test_a_buffer_that_the_meter_has_not_is_named(laptop: Laptop, name: str) -> None:
+@pytest.mark.parametrize("serial", ["WRAPPER", "HDLC"])
+def test_billing_rows_are_registers_at_the_ends_of_months(laptop: Laptop, serial: str) -> None:
+    buffer = only_buffer(laptop.document(serial, "--set", "billing"))
+    names = [column["name"] for column in buffer["columns"]]
+    assert names[:3] == ["billing_date", "average_power_factor", "energy_import_wh"]
+    assert buffer["rows"]
+    for row in buffer["rows"]:
+        assert row["values"][0].endswith("-01T00:00:00+05:30")
+        stated, taken = (
+            datetime.fromisoformat(at) for at in (row["values"][0], row["captured_at"])
+        )
+        assert stated == taken
+
+
+def test_a_buffer_that_the_meter_has_not_is_named(laptop: Laptop) -> None:
+    name = "events"
     result = laptop.read("WRAPPER", "--set", name)
     assert result.exit_code == 1
     assert result.stderr.startswith("PeerRefused: GET of ")

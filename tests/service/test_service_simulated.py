@@ -9,6 +9,7 @@ import pytest
 
 from gateway.model import ProfileKind
 from hil_tests.emulator.household import DAY_S
+from tests.emulator.rig import INSTALLED_S
 from tests.service.world import START_S, World
 
 BLOCK, DAILY = ProfileKind.BLOCK_LOAD, ProfileKind.DAILY_LOAD
@@ -64,6 +65,25 @@ def test_three_days_pass_and_each_row_is_read_when_it_is_due(world: World) -> No
     assert_all_there_once(world, blocks=48 * 4 - 4, days=6)
     times = [t for t, _ in sorted(world.backend.rows("block_load"))]
     assert all(b - a == 1800 for a, b in itertools.pairwise(times))
+
+
+def test_a_month_is_read_when_the_meter_has_closed_it(world: World) -> None:
+    days_to_may = (INSTALLED_S + 61 * DAY_S - START_S) / DAY_S
+    service = world.run((days_to_may + 0.1) * DAY_S)
+    months = [INSTALLED_S + days * DAY_S for days in (0, 31, 61)]
+    assert [t for t, _ in world.backend.rows("billing")] == months
+    assert world.stored[ProfileKind.BILLING] == months
+    assert service.wires[0].figures.duplicates == 0
+    closing = next(
+        message.batch
+        for _, message in sorted(world.backend.messages.items(), reverse=True)
+        if message.batch.profile is ProfileKind.BILLING
+    )
+    (row,) = closing.rows
+    names = [column.source.obis.dotted for column in closing.capture_list.columns]
+    truth = world.rig.truth.register_at(months[-1])
+    assert row.values[names.index("1.0.1.8.0.255")] == truth.shown.import_wh
+    assert row.raw, "what a month is settled by travels with its raw octets"
 
 
 def test_a_restart_reads_nothing_again(world: World) -> None:
