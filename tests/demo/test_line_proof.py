@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from hil_tests.prove import Options
-from hil_tests.prove.line import MUST_BE_ZERO, Stored, check, kill_moments
+from proofs import Options
+from proofs.line import MUST_BE_ZERO, Stored, check, kill_moments
 
 ROW = ("M1", "daily_load", 1000, b"a")
 OTHER = ("M1", "daily_load", 2000, b"b")

@@ -16,7 +16,7 @@ from hil_tests.demo.folder import Plan
 from hil_tests.demo.line import Line
 from hil_tests.demo.processes import ROOT
 from hil_tests.demo.watch import compare_line, wait_complete
-from hil_tests.prove.line import SCENARIO
+from proofs.line import SCENARIO
 
 pytestmark = pytest.mark.line
 

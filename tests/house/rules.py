@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("gateway", "consumer_app", "hil_tests")
+ROOMS = ("gateway", "consumer_app", "hil_tests", "proofs")
 
 FUNCTION_LINES = 70
 MODULE_LINES = 400

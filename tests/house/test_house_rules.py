@@ -238,7 +238,7 @@ def test_every_library_that_is_imported_is_asked_for() -> None:
     # Named by their own distribution, asked for as an extra of another.
     extras = {"psycopg-pool"}
     assert imported(("gateway", "consumer_app")) <= runtime | extras
-    assert imported(("hil_tests",)) <= runtime | demo | extras
+    assert imported(("hil_tests", "proofs")) <= runtime | demo | extras
 
 
 def test_no_gpl_library_is_locked_for_the_product() -> None:

@@ -52,6 +52,6 @@ def test_every_command_named_exists(command: str) -> None:
 
 @pytest.mark.parametrize("name", re.findall(r"scripts/prove (\w+)", README))
 def test_every_proof_named_exists(name: str) -> None:
-    from hil_tests.prove import PROOFS
+    from proofs import PROOFS
 
     assert name in PROOFS

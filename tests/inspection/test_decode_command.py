@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
-from hil_tests.prove.captures import FOLDER, CaptureFile, capture_files
-from hil_tests.prove.comparison import Comparison
-from hil_tests.prove.decode import compare_file
-from hil_tests.prove.octet_checks import with_flipped_tag_bits
+from proofs.captures import FOLDER, CaptureFile, capture_files
+from proofs.comparison import Comparison
+from proofs.decode import compare_file
+from proofs.octet_checks import with_flipped_tag_bits
 
 FILES = {file.name: file for file in capture_files()}
 WITH_QUIRK = {

@@ -35,8 +35,8 @@ from gateway.dlms.link import NEED_DATA, ApduReceived, LinkEvent, LinkOpened, Ro
 from gateway.dlms.security import GLO_TAGS, Gcm, GlobalKeys
 from gateway.errors import ConfigError, DecodeError, GatewayError, SecurityError
 from gateway.model import Secret
-from hil_tests.prove.captures import CaptureFile, capture_files
-from hil_tests.prove.octet_checks import (
+from proofs.captures import CaptureFile, capture_files
+from proofs.octet_checks import (
     apdus_fed_singly,
     frames_fed_singly,
     hdlc_frame,

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from hil_tests.prove.comparison import Comparison, normal_form
+from proofs.comparison import Comparison, normal_form
 
 STATED = {
     "1.0.1.8.0.255": {"value": Decimal("12.5"), "unit": "Wh"},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UsageError
-from hil_tests.prove import Options, bench
+from proofs import Options, bench
 
 SESSIONS: dict[str, Any] = {
     "name": "session",
@@ -44,7 +44,7 @@ def prove(
 
 @pytest.fixture(autouse=True)
 def peers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hil_tests.prove.bench.PYTHON", Path(__file__))
+    monkeypatch.setattr("proofs.bench.PYTHON", Path(__file__))
 
 
 def test_aims_that_are_just_reached_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +98,6 @@ def test_wrong_counts_fail_the_proof_whatever_the_ratios(
 def test_libraries_that_are_missing_are_a_usage_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hil_tests.prove.bench.PYTHON", Path(__file__) / "none")
+    monkeypatch.setattr("proofs.bench.PYTHON", Path(__file__) / "none")
     with pytest.raises(UsageError, match="scripts/setup peers"):
         prove(monkeypatch)

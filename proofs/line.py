@@ -28,9 +28,9 @@ from hil_tests.demo.line import Line
 from hil_tests.demo.processes import StopSignals
 from hil_tests.demo.watch import compare_line, line_truths, wait_complete
 from hil_tests.emulator.fleet import COUNTERS_FILE, STATS_FILE
-from hil_tests.prove import Options
+from proofs import Options
 
-SCENARIO: Final = Path(__file__).parents[1] / "scenarios" / "line.toml"
+SCENARIO: Final = Path(__file__).parents[1] / "hil_tests" / "scenarios" / "line.toml"
 SHORT: Final = Plan(scenario=SCENARIO, daily_days=35, block_days=10, bus_block_days=5)
 LONG: Final = Plan(scenario=DEMO_SCENARIO)
 _KILLS: Final = 3

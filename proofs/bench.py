@@ -14,7 +14,7 @@ from typing import Any, Final
 from benchmarks import decode, line, session
 from gateway.errors import UsageError
 from hil_tests.peers.runner import PYTHON
-from hil_tests.prove import Options
+from proofs import Options
 
 _SESSIONS: Final = {False: 10, True: 50}
 _SESSION_ROUNDS: Final = {False: 6, True: 12}

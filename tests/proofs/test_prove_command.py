@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.errors import UsageError
-from hil_tests.prove import PROOFS, Options, Proof, run
-from hil_tests.prove import decode as decode_proof
-from hil_tests.prove.__main__ import main
-from hil_tests.prove.captures import CaptureFile, capture_files
+from proofs import PROOFS, Options, Proof, run
+from proofs import decode as decode_proof
+from proofs.__main__ import main
+from proofs.captures import CaptureFile, capture_files
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], An
         module.prove = prove  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "proof_of_a_test", module)
         proofs = {**PROOFS, "madeup": Proof("proof_of_a_test", "It is made up.")}
-        monkeypatch.setattr("hil_tests.prove.PROOFS", proofs)
+        monkeypatch.setattr("proofs.PROOFS", proofs)
         return "madeup"
 
     return register
@@ -82,8 +82,8 @@ def test_a_name_that_is_no_proof_is_a_usage_error_that_names_the_proofs() -> Non
 
 
 def test_a_proof_whose_module_is_missing_is_a_usage_error(monkeypatch) -> None:
-    proofs = {"later": Proof("hil_tests.prove.no_such_module", "Later.")}
-    monkeypatch.setattr("hil_tests.prove.PROOFS", proofs)
+    proofs = {"later": Proof("proofs.no_such_module", "Later.")}
+    monkeypatch.setattr("proofs.PROOFS", proofs)
     with pytest.raises(UsageError, match="not part of this checkout"):
         run("later", Options())
 

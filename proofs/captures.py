@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gateway.dlms.inspection import Capture, Quirks, read_capture
 
-FOLDER: Final = Path(__file__).resolve().parents[2] / "tests" / "captures"
+FOLDER: Final = Path(__file__).resolve().parents[1] / "tests" / "captures"
 
 _LABELS: Final = ("case",)
 """Says what a frame is there for; no value."""

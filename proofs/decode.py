@@ -25,10 +25,10 @@ from gateway.dlms.security import Gcm, GlobalKeys
 from gateway.dlms.values import to_rows
 from gateway.errors import GatewayError, SecurityError
 from gateway.model import CaptureList, CaptureObject, Column, Obis
-from hil_tests.prove import Options
-from hil_tests.prove.captures import CaptureFile, capture_files, object_count
-from hil_tests.prove.comparison import Comparison
-from hil_tests.prove.octet_checks import (
+from proofs import Options
+from proofs.captures import CaptureFile, capture_files, object_count
+from proofs.comparison import Comparison
+from proofs.octet_checks import (
     WRAPPER_HEADER_OCTETS,
     apdus_fed_singly,
     frames_fed_singly,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.errors import GatewayError
-from hil_tests.prove import PROOFS, Options, report, run
+from proofs import PROOFS, Options, report, run
 
 
 @click.command("prove")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hil_tests.prove import PROOFS, report
+from proofs import PROOFS, report
 
 NAMES = sorted(path.stem for path in report.FIGURES.glob("*.json"))
 

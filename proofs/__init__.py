@@ -42,17 +42,17 @@ class Proof:
 
 PROOFS: Final[Mapping[str, Proof]] = {
     "line": Proof(
-        "hil_tests.prove.line",
+        "proofs.line",
         "Every reading of the emulated meters reaches the consumer's page once and exactly, "
         "also when the gateway is killed in the middle.",
     ),
     "decode": Proof(
-        "hil_tests.prove.decode",
+        "proofs.decode",
         "Frames recorded from real meters decode to exactly the values their sources state, and "
         "what was tampered with is refused.",
     ),
     "bench": Proof(
-        "hil_tests.prove.bench",
+        "proofs.bench",
         "Sessions and decoding cost a small part of what other DLMS libraries take, and a slow "
         "line is used to the full.",
     ),
