@@ -16,13 +16,14 @@ import time
 from typing import Any
 
 from gateway.dlms.association.client import ClientConnection
+from gateway.dlms.association.requests import Get
 from gateway.dlms.association.settings import Authentication, ClientSettings
 from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import Link, Role
 from gateway.dlms.plan import Span
-from gateway.dlms.reading import Procedure, range_of, read_buffer, read_data
+from gateway.dlms.reading import Procedure, range_of, read_buffer, read_many
 from gateway.dlms.security import (
     CipheringStyle,
     GlobalKeys,
@@ -109,10 +110,8 @@ def procedure(operation: str, options: argparse.Namespace) -> Procedure[Any]:
     raise SystemExit(f"unknown operation: {operation}")
 
 
-def _register(obis: Obis) -> Procedure[tuple[Any, Any]]:
-    value = yield from read_data(3, obis, 2)
-    scaler = yield from read_data(3, obis, 3)
-    return value.value, scaler.value
+def _register(obis: Obis) -> Procedure[tuple[Any, ...]]:
+    return (yield from read_many([Get(3, obis, 2), Get(3, obis, 3)]))
 
 
 async def run_sessions(options: argparse.Namespace, secrets: dict[str, Any]) -> dict[str, Any]:

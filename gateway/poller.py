@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -21,19 +21,17 @@ from gateway.dlms.association.requests import (
     AssociationClosed,
     AssociationOpened,
     Event,
-    Notification,
     Refused,
     Request,
+    Unsolicited,
 )
 from gateway.dlms.association.states import State
 from gateway.dlms.link import NEED_DATA, NeedData
+from gateway.dlms.reading import Procedure, one_by_one
 from gateway.errors import GatewayError, LinkLost, NoAnswer, PeerRefused, RemoteProtocolError
 from gateway.transport.port import Transport
 
 T = TypeVar("T")
-
-Procedure = Generator[Request, Answer, T]
-"""Yields requests, is sent their answers (or thrown PeerRefused), returns its result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,7 @@ class Session:
         timing: Timing,
         *,
         keep_up: Callable[[], Awaitable[None] | None] | None = None,
-        on_notification: Callable[[Notification], None] | None = None,
+        on_notification: Callable[[Unsolicited], None] | None = None,
     ) -> None:
         self._connection = connection
         self._transport = transport
@@ -120,6 +118,8 @@ class Session:
 
         It is stepped where its answers arrive: what it asks next leaves at once.
         """
+        if not self._connection.takes_lists:
+            procedure = one_by_one(procedure)
         self._procedure = procedure
         try:
             self._ask(next(procedure))
@@ -161,7 +161,7 @@ class Session:
     async def _next_event(self) -> Event | _Finished:
         while True:
             event = await self._pump()
-            if not isinstance(event, Notification):
+            if not isinstance(event, Unsolicited):
                 return event
             if self._on_notification is not None:
                 self._on_notification(event)

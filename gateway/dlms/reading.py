@@ -6,12 +6,20 @@ that a procedure can ask in another way where the meter cannot do the first.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from gateway.dlms import axdr
-from gateway.dlms.association.requests import Action, Answer, Get, Request
+from gateway.dlms.association.requests import (
+    Action,
+    Answer,
+    Get,
+    GetList,
+    Refused,
+    Request,
+)
 from gateway.dlms.classes import (
     CLOCK,
     DISCONNECT_CONTROL,
@@ -43,6 +51,11 @@ from gateway.model import CaptureList, CaptureObject, Obis
 
 T = TypeVar("T")
 Procedure = Generator[Request, Answer, T]
+"""Yields requests, is sent their answers (or thrown PeerRefused), returns its result."""
+
+
+LIST_ITEMS: Final = 10
+"""Attributes asked for in one list: request and answer of ten scalers fit into any meter's PDU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,58 @@ class Buffer:
     rows: tuple[RawRow, ...]
     server_system_title: bytes | None
     invocation_counter: int | None
+
+
+def one_by_one(procedure: Procedure[T]) -> Procedure[T]:
+    """The same procedure for a meter that takes no lists: their attributes are asked singly."""
+    try:
+        request = next(procedure)
+        while True:
+            try:
+                answer = yield from _single_requests(request)
+            except PeerRefused as refusal:
+                request = procedure.throw(refusal)
+            else:
+                request = procedure.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        procedure.close()
+
+
+def _single_requests(request: Request) -> Procedure[Answer]:
+    if not isinstance(request, GetList):
+        return (yield request)
+    items: list[bytes | Refused] = []
+    answer = Answer(b"")
+    for item in request.items:
+        try:
+            answer = yield item
+            items.append(answer.data)
+        except PeerRefused as refusal:
+            items.append(Refused(refusal.service, refusal.reason))
+    return replace(answer, data=b"", items=tuple(items))
+
+
+def read_many(wanted: Sequence[Get]) -> Procedure[tuple[axdr.Data | PeerRefused, ...]]:
+    """Several attributes, decoded, each or the meter's refusal of it.
+
+    Raises DecodeError for octets that are no value. A meter that refuses lists as such, in spite of
+    what was agreed, is asked one by one.
+    """
+    found: list[axdr.Data | PeerRefused] = []
+    for start in range(0, len(wanted), LIST_ITEMS):
+        listed = GetList(tuple(wanted[start : start + LIST_ITEMS]))
+        try:
+            answer = yield listed
+        except PeerRefused:
+            answer = yield from _single_requests(listed)
+        found += (
+            axdr.decode(one) if isinstance(one, bytes) else PeerRefused(one.service, one.reason)
+            for one in answer.items
+        )
+    return tuple(found)
 
 
 def read_data(class_id: int, obis: Obis, attribute: int) -> Procedure[axdr.Data]:
@@ -89,14 +154,14 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
             scalers = yield from _read_scaler_profile(scaler_profile)
         except (PeerRefused, DecodeError):
             scalers = {}
-    for wanted in missing_scalers(join_scalers(sources, scalers)):
-        try:
-            data = yield from read_data(wanted.class_id, wanted.obis, wanted.attribute)
-            scalers[wanted] = read_scaler_unit(data)
-        except (PeerRefused, DecodeError):
-            # Some "registers" hold a date, or are not in the association's view. A number in
-            # such a column is refused when a row is converted; anything else needs no scaler.
-            continue
+    wanted = list(missing_scalers(join_scalers(sources, scalers)))
+    found = yield from read_many([Get(w.class_id, w.obis, w.attribute) for w in wanted])
+    for source, data in zip(wanted, found, strict=True):
+        # Some "registers" hold a date, or are not in the association's view. A number in such a
+        # column is refused when a row is converted; anything else needs no scaler.
+        if not isinstance(data, PeerRefused):
+            with suppress(DecodeError):
+                scalers[source] = read_scaler_unit(data)
     return join_scalers(sources, scalers)
 
 

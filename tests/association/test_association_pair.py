@@ -18,6 +18,7 @@ from gateway.dlms.association.requests import (
     Event,
     Get,
     Refused,
+    Request,
     Set,
 )
 from gateway.dlms.association.server import ServerConnection
@@ -183,7 +184,7 @@ class Pair:
         self.client.open()
         return self.run()
 
-    def ask(self, request: Get | Set | Action) -> Event:
+    def ask(self, request: Request) -> Event:
         self.client.send(request)
         return self.run()
 

@@ -168,6 +168,32 @@ APDUS: list[tuple[Any, str]] = [
         "C0 01 C1 000F 0000010000FF FF 01 02 0100",
     ),
     (apdu.GetRequestNext(HIGH, 3), "C0 02 C1 00000003"),
+    (
+        apdu.GetRequestWithList(
+            HIGH,
+            (
+                apdu.GetItem(3, Obis.parse("1-0:1.8.0*255"), 2),
+                apdu.GetItem(7, BLOCK_LOAD, 2, EntryDescriptor(1, 96)),
+            ),
+        ),
+        (
+            "C0 03 C1 02 0003 0100010800FF 02 00"
+            "0007 0100630100FF 02 01 02 0204 0600000001 0600000060 120001 120000"
+        ),
+    ),
+    (
+        apdu.GetResponseWithList(HIGH, (b"\x06\0\0\x13\x91", 3, b"\x02\x01\x00")),
+        "C4 03 C1 03 00 0600001391 01 03 00 020100",
+    ),
+    (apdu.GetResponseWithList(LOW, ()), "C4 03 0F 00"),
+    (
+        apdu.EventNotification(b"", 1, Obis.parse("0-0:94.91.18*255"), 2, b"\x04\x08\x80"),
+        "C2 00 0001 00005E5B12FF 02 040880",
+    ),
+    (
+        apdu.EventNotification(bytes(range(12)), 8, CLOCK, 2, b"\x00"),
+        "C2 01 0C 000102030405060708090A0B 0008 0000010000FF 02 00",
+    ),
     (apdu.GetResponseNormal(HIGH, b"\x06\0\0\x13\x91"), "C4 01 C1 00 0600001391"),
     (apdu.GetResponseNormal(HIGH, error=3), "C4 01 C1 01 03"),
     (apdu.GetResponseWithDatablock(HIGH, False, 1, b"\x01\x05"), "C4 02 C1 00 00000001 00 02 0105"),

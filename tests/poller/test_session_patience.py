@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.dlms.association.client import ClientConnection
-from gateway.dlms.association.requests import Get, Notification
+from gateway.dlms.association.requests import Get, Unsolicited
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.link import Role
 from gateway.dlms.wrapper import WrapperLink
@@ -54,7 +54,7 @@ def session_with(
     meter: Meter,
     *,
     keep_up: Callable[[], Awaitable[None] | None] | None = None,
-    on_notification: Callable[[Notification], None] | None = None,
+    on_notification: Callable[[Unsolicited], None] | None = None,
 ) -> Session:
     link = WrapperLink(Role.CLIENT, client_wport=16, server_wport=1)
     settings = ClientSettings(pre_established=True, random_bytes=bytes)
@@ -95,7 +95,7 @@ def test_a_meter_that_drips_octets_cannot_hold_its_wire(pause_s: float) -> None:
 
 
 def test_a_meter_that_only_notifies_cannot_hold_its_wire() -> None:
-    heard: list[Notification] = []
+    heard: list[Unsolicited] = []
     meter = Meter(*[(4.0, NOTIFICATION)] * 1000)
 
     async def scene() -> float:
@@ -205,7 +205,7 @@ def test_a_meter_that_drips_octets_cannot_hold_its_wire_at_goodbye_either() -> N
 
 
 def test_a_notification_before_the_answer_is_passed_on_and_the_answer_is_taken() -> None:
-    heard: list[Notification] = []
+    heard: list[Unsolicited] = []
     meter = Meter((1.0, NOTIFICATION + ANSWER[:5]), (1.0, ANSWER[5:]))
 
     async def scene() -> bytes:

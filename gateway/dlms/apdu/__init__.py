@@ -20,13 +20,18 @@ from gateway.dlms.apdu.ciphered import CipheredApdu
 from gateway.dlms.apdu.codec import Apdu, decode_apdu
 from gateway.dlms.apdu.common import InvokeId, LongInvokeId
 from gateway.dlms.apdu.get import (
+    GetItem,
     GetRequestNext,
     GetRequestNormal,
+    GetRequestWithList,
     GetResponseNormal,
     GetResponseWithDatablock,
+    GetResponseWithList,
+    encode_results,
+    read_results,
 )
 from gateway.dlms.apdu.initiate import Conformance, InitiateRequest, InitiateResponse
-from gateway.dlms.apdu.notification import DataNotification
+from gateway.dlms.apdu.notification import DataNotification, EventNotification
 from gateway.dlms.apdu.refusal import ConfirmedServiceError, ExceptionResponse
 from gateway.dlms.apdu.results import (
     ActionResult,
@@ -54,11 +59,15 @@ __all__ = [
     "DataAccessResult",
     "DataNotification",
     "DiagnosticSource",
+    "EventNotification",
     "ExceptionResponse",
+    "GetItem",
     "GetRequestNext",
     "GetRequestNormal",
+    "GetRequestWithList",
     "GetResponseNormal",
     "GetResponseWithDatablock",
+    "GetResponseWithList",
     "InitiateRequest",
     "InitiateResponse",
     "InvokeId",
@@ -74,4 +83,6 @@ __all__ = [
     "StateError",
     "UserDiagnostic",
     "decode_apdu",
+    "encode_results",
+    "read_results",
 ]

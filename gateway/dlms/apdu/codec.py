@@ -25,8 +25,10 @@ from gateway.dlms.apdu.ciphered import CIPHERED_NAMES, CipheredApdu
 from gateway.dlms.apdu.get import (
     GetRequestNext,
     GetRequestNormal,
+    GetRequestWithList,
     GetResponseNormal,
     GetResponseWithDatablock,
+    GetResponseWithList,
     read_get_request,
     read_get_response,
 )
@@ -36,7 +38,12 @@ from gateway.dlms.apdu.initiate import (
     read_initiate_request,
     read_initiate_response,
 )
-from gateway.dlms.apdu.notification import DataNotification, read_notification
+from gateway.dlms.apdu.notification import (
+    DataNotification,
+    EventNotification,
+    read_event_notification,
+    read_notification,
+)
 from gateway.dlms.apdu.refusal import (
     ConfirmedServiceError,
     ExceptionResponse,
@@ -58,6 +65,7 @@ Apdu = (
     | InitiateResponse
     | ConfirmedServiceError
     | DataNotification
+    | EventNotification
     | Aarq
     | Aare
     | Rlrq
@@ -66,6 +74,8 @@ Apdu = (
     | GetRequestNext
     | GetResponseNormal
     | GetResponseWithDatablock
+    | GetRequestWithList
+    | GetResponseWithList
     | SetRequestNormal
     | SetResponseNormal
     | ActionRequestNormal
@@ -84,6 +94,7 @@ _READERS: Final[dict[int, tuple[str, Callable[[OctetReader], Apdu]]]] = {
     0x63: ("RLRE", read_rlre),
     0xC0: ("get-request", read_get_request),
     0xC1: ("set-request", read_set_request),
+    0xC2: ("event-notification", read_event_notification),
     0xC3: ("action-request", read_action_request),
     0xC4: ("get-response", read_get_response),
     0xC5: ("set-response", read_set_response),
@@ -98,7 +109,6 @@ _NOT_YET: Final = {
     0x0D: "write-response",
     0x16: "unconfirmed-write-request",
     0x18: "information-report-request",
-    0xC2: "event-notification-request",
     0xD9: "access-request",
     0xDA: "access-response",
     0xDD: "general-ciphering",

@@ -1,15 +1,20 @@
-"""GET service: request normal and next, response normal and with data block (Green Book 9.3.6)."""
+"""GET service: requests normal, next and with list, and their responses (Green Book 9.3.6)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
 from gateway.dlms.apdu.common import InvokeId, encode_descriptor, read_descriptor
-from gateway.dlms.axdr.octets import OctetReader, counted, unsigned
+from gateway.dlms.axdr import decode_at
+from gateway.dlms.axdr.octets import OctetReader, counted, encode_length, unsigned
 from gateway.dlms.selective_access import SelectiveAccess, encode_access, read_access
 from gateway.errors import DecodeError, UsageError
 from gateway.model import Obis
+
+_ITEM_OCTETS: Final = 10
+"""The least an attribute of a list takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +30,8 @@ class GetRequestNormal:
 
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
-        descriptor = encode_descriptor(self.class_id, self.obis, self.attribute)
-        access = b"\x00" if self.access is None else b"\x01" + encode_access(self.access)
-        return b"\xc0\x01" + self.invoke.encode() + descriptor + access
+        item = _encode_item(self.class_id, self.obis, self.attribute, self.access)
+        return b"\xc0\x01" + self.invoke.encode() + item
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,29 @@ class GetRequestNext:
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
         return b"\xc0\x02" + self.invoke.encode() + unsigned(self.number, 4, "block number")
+
+
+class GetItem(NamedTuple):
+    """One attribute of a list, or a selection of it."""
+
+    class_id: int
+    obis: Obis
+    attribute: int
+    access: SelectiveAccess | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetRequestWithList:
+    """Read several attributes at once."""
+
+    TAG: ClassVar[int] = 0xC0
+    invoke: InvokeId
+    items: tuple[GetItem, ...]
+
+    def encode(self) -> bytes:
+        """The whole APDU with its tag."""
+        items = b"".join(_encode_item(*item) for item in self.items)
+        return b"\xc0\x03" + self.invoke.encode() + encode_length(len(self.items)) + items
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +107,57 @@ class GetResponseWithDatablock:
         return head + number + encode_data_or_error(raw, self.error)
 
 
+@dataclass(frozen=True, slots=True)
+class GetResponseWithList:
+    """The answers to a list in its order: each the A-XDR octets, or a DataAccessResult code."""
+
+    TAG: ClassVar[int] = 0xC4
+    invoke: InvokeId
+    results: tuple[bytes | int, ...]
+
+    def encode(self) -> bytes:
+        """The whole APDU with its tag."""
+        return b"\xc4\x03" + self.invoke.encode() + encode_results(self.results)
+
+
+def encode_results(results: Sequence[bytes | int]) -> bytes:
+    """SEQUENCE OF Get-Data-Result; also what the blocks of a long list carry."""
+    return encode_length(len(results)) + b"".join(
+        encode_data_or_error(*((one, None) if isinstance(one, bytes) else (None, one)))
+        for one in results
+    )
+
+
+def read_results(reader: OctetReader) -> tuple[bytes | int, ...]:
+    """The results that ``encode_results`` wrote, and nothing behind them."""
+    count = reader.length("number of results")
+    if count > reader.remaining // 2:
+        raise DecodeError(f"{reader.what}: {count} results do not fit", reader.offset)
+    results: list[bytes | int] = []
+    for _ in range(count):
+        if reader.choice("result choice", (0, 1)) == 1:
+            results.append(reader.u8("data-access-result"))
+            continue
+        start = reader.offset
+        _, reader.offset = decode_at(reader.octets, start)
+        results.append(reader.octets[start : reader.offset])
+    reader.end()
+    return tuple(results)
+
+
+def _encode_item(
+    class_id: int, obis: Obis, attribute: int, access: SelectiveAccess | None
+) -> bytes:
+    selection = b"\x00" if access is None else b"\x01" + encode_access(access)
+    return encode_descriptor(class_id, obis, attribute) + selection
+
+
+def _read_item(reader: OctetReader) -> GetItem:
+    class_id, obis, attribute = read_descriptor(reader)
+    present = reader.flag("access-selection")
+    return GetItem(class_id, obis, attribute, read_access(reader, class_id) if present else None)
+
+
 def encode_data_or_error(data: bytes | None, error: int | None) -> bytes:
     """CHOICE of data [0] and Data-Access-Result [1]."""
     if data is not None and error is None:
@@ -89,29 +167,34 @@ def encode_data_or_error(data: bytes | None, error: int | None) -> bytes:
     raise UsageError("exactly one of data and error makes a response")
 
 
-def read_get_request(reader: OctetReader) -> GetRequestNormal | GetRequestNext:
+def read_get_request(
+    reader: OctetReader,
+) -> GetRequestNormal | GetRequestNext | GetRequestWithList:
     """Read what stands behind tag 0xC0."""
     choice = reader.choice("request type", (1, 2, 3))
-    if choice == 3:
-        raise DecodeError("get-request-with-list is not supported", 1)
     invoke = InvokeId.read(reader)
-    if choice == 2:
-        number = reader.unsigned(4, "block number")
-        reader.end()
-        return GetRequestNext(invoke, number)
-    class_id, obis, attribute = read_descriptor(reader)
-    present = reader.flag("access-selection")
-    access = read_access(reader, class_id) if present else None
+    request: GetRequestNormal | GetRequestNext | GetRequestWithList
+    if choice == 1:
+        request = GetRequestNormal(invoke, *_read_item(reader))
+    elif choice == 2:
+        request = GetRequestNext(invoke, reader.unsigned(4, "block number"))
+    else:
+        count = reader.length("number of attributes")
+        if count > reader.remaining // _ITEM_OCTETS:
+            raise DecodeError(f"{reader.what}: {count} attributes do not fit", reader.offset)
+        request = GetRequestWithList(invoke, tuple(_read_item(reader) for _ in range(count)))
     reader.end()
-    return GetRequestNormal(invoke, class_id, obis, attribute, access)
+    return request
 
 
-def read_get_response(reader: OctetReader) -> GetResponseNormal | GetResponseWithDatablock:
+def read_get_response(
+    reader: OctetReader,
+) -> GetResponseNormal | GetResponseWithDatablock | GetResponseWithList:
     """Read what stands behind tag 0xC4."""
     choice = reader.choice("response type", (1, 2, 3))
-    if choice == 3:
-        raise DecodeError("get-response-with-list is not supported", 1)
     invoke = InvokeId.read(reader)
+    if choice == 3:
+        return GetResponseWithList(invoke, read_results(reader))
     if choice == 1:
         if reader.choice("result choice", (0, 1)) == 0:
             return GetResponseNormal(invoke, reader.value("data"))

@@ -12,19 +12,21 @@ from gateway.dlms.apdu import (
     Apdu,
     CipheredApdu,
     ConfirmedServiceError,
+    Conformance,
     DataAccessResult,
     DataNotification,
+    EventNotification,
     ExceptionResponse,
     GetRequestNext,
-    GetRequestNormal,
     GetResponseNormal,
     GetResponseWithDatablock,
+    GetResponseWithList,
     InvokeId,
     Rlre,
     Rlrq,
-    SetRequestNormal,
     SetResponseNormal,
     decode_apdu,
+    read_results,
 )
 from gateway.dlms.association.handshake import ClientHandshake
 from gateway.dlms.association.requests import (
@@ -33,14 +35,17 @@ from gateway.dlms.association.requests import (
     AssociationClosed,
     AssociationOpened,
     Event,
+    EventReport,
     Get,
+    GetList,
     Notification,
     Refused,
     Request,
-    Set,
 )
+from gateway.dlms.association.services import SERVICES, Response, encode_request
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.association.states import AssociationState, State, Step
+from gateway.dlms.axdr.octets import OctetReader
 from gateway.dlms.classes import CURRENT_ASSOCIATION, AssociationMethod, ClassId
 from gateway.dlms.link import (
     NEED_DATA,
@@ -64,14 +69,6 @@ from gateway.errors import (
 
 _INVOKE_IDS: Final = tuple(InvokeId(number) for number in range(16))
 
-_Response = GetResponseNormal | GetResponseWithDatablock | SetResponseNormal | ActionResponseNormal
-_SERVICES: Final[dict[type[_Response], type[Request]]] = {
-    GetResponseNormal: Get,
-    GetResponseWithDatablock: Get,
-    SetResponseNormal: Set,
-    ActionResponseNormal: Action,
-}
-
 
 class ClientConnection:
     """Opens one association, asks, and closes it.
@@ -91,6 +88,8 @@ class ClientConnection:
         self._opened = AssociationOpened(settings.conformance, settings.max_pdu_octets, None)
         self._invoke = 0
         self._asked: type[Request] = Get
+        self._listed = 0
+        """Attributes in the list that was asked."""
         self._blocks: list[bytes] = []
         self._block_octets = 0
         self._counter: int | None = None
@@ -110,19 +109,28 @@ class ClientConnection:
         """Highest invocation counter of the server that was believed; -1 if none."""
         return self._protection.last_received if self._protection else -1
 
+    @property
+    def takes_lists(self) -> bool:
+        """Whether the server agreed to be asked for several attributes at once."""
+        return bool(self._opened.conformance & Conformance.MULTIPLE_REFERENCES)
+
     def open(self) -> None:
         """Start: connect the link, then associate. Raises LocalProtocolError when not idle."""
         self._state.move(Step.CONNECT)
         self._link.connect()
 
     def send(self, request: Request) -> None:
-        """Ask for one thing. Raises LocalProtocolError while another answer is awaited."""
+        """Ask. Raises LocalProtocolError while an answer is awaited or for a list not agreed on."""
+        if isinstance(request, GetList):
+            if not self.takes_lists:
+                raise LocalProtocolError("the server did not agree to multiple references")
+            self._listed = len(request.items)
         self._state.move(Step.REQUESTED)
         self._invoke = self._invoke % 15 + 1
         self._asked = type(request)
         self._blocks.clear()
         self._block_octets = 0
-        self._send_service(_encode(request, _INVOKE_IDS[self._invoke]))
+        self._send_service(encode_request(request, _INVOKE_IDS[self._invoke]))
 
     def close(self) -> None:
         """Say goodbye as far as the state allows; legal at any time, also after an error."""
@@ -232,6 +240,17 @@ class ClientConnection:
                     self.server_system_title,
                     self._counter,
                 )
+            case EventNotification():
+                self._state.move(Step.NOTIFIED)
+                return EventReport(
+                    apdu.date_time,
+                    apdu.class_id,
+                    apdu.obis,
+                    apdu.attribute,
+                    apdu.data,
+                    self.server_system_title,
+                    self._counter,
+                )
             case ExceptionResponse():
                 return self._exception(apdu.reason)
             case ConfirmedServiceError():
@@ -250,6 +269,9 @@ class ClientConnection:
             case GetResponseWithDatablock():
                 self._expect(apdu)
                 return self._block(apdu)
+            case GetResponseWithList():
+                self._expect(apdu)
+                return self._list_answered(apdu.results)
             case _:
                 raise RemoteProtocolError(
                     f"{type(apdu).__name__} came while {self._state.now.name}"
@@ -302,14 +324,14 @@ class ClientConnection:
         self._state.move(Step.PROVEN)
         return self._opened
 
-    def _expect(self, apdu: _Response) -> None:
+    def _expect(self, apdu: Response) -> None:
         if self._state.now not in (State.BUSY, State.AUTHENTICATING):
             raise RemoteProtocolError(f"an answer came while {self._state.now.name}")
         if apdu.invoke.number != self._invoke:
             raise RemoteProtocolError(
                 f"answer to invoke-id {apdu.invoke.number}, asked was {self._invoke}"
             )
-        if _SERVICES[type(apdu)] is not self._asked:
+        if self._asked not in SERVICES[type(apdu)]:
             raise RemoteProtocolError(
                 f"{type(apdu).__name__} answers a {self._asked.__name__} request"
             )
@@ -355,17 +377,20 @@ class ClientConnection:
             self._state.move(Step.BLOCK)
             self._send_service(GetRequestNext(_INVOKE_IDS[self._invoke], block.number).encode())
             return None
+        whole = b"".join(self._blocks)
+        if self._asked is GetList:
+            return self._list_answered(read_results(OctetReader(whole, "get-response list")))
         self._state.move(Step.ANSWERED)
-        return self._answered(b"".join(self._blocks))
+        return self._answered(whole)
 
-
-def _encode(request: Request, invoke: InvokeId) -> bytes:
-    match request:
-        case Get(class_id, obis, attribute, access):
-            return GetRequestNormal(invoke, class_id, obis, attribute, access).encode()
-        case Action(class_id, obis, method, data):
-            return ActionRequestNormal(invoke, class_id, obis, method, data).encode()
-        case _:
-            return SetRequestNormal(
-                invoke, request.class_id, request.obis, request.attribute, request.data
-            ).encode()
+    def _list_answered(self, results: tuple[bytes | int, ...]) -> Answer:
+        if len(results) != self._listed:
+            raise RemoteProtocolError(
+                f"{len(results)} results answer a list of {self._listed} attributes"
+            )
+        self._state.move(Step.ANSWERED)
+        items = tuple(
+            one if isinstance(one, bytes) else Refused("GET", DataAccessResult.name_of(one))
+            for one in results
+        )
+        return Answer(b"", self.server_system_title, self._counter, items)

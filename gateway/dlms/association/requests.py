@@ -19,6 +19,17 @@ class Get:
 
 
 @dataclass(frozen=True, slots=True)
+class GetList:
+    """Read several attributes in one exchange.
+
+    Only where multiple references were agreed on; ``gateway.dlms.reading.one_by_one`` makes single
+    requests of it elsewhere.
+    """
+
+    items: tuple[Get, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Set:
     """Write one attribute; ``data`` is A-XDR."""
 
@@ -38,7 +49,7 @@ class Action:
     data: bytes | None = None
 
 
-Request = Get | Set | Action
+Request = Get | GetList | Set | Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +66,14 @@ class Answer:
     """The complete answer to the request that was sent last.
 
     ``data`` is A-XDR: the attribute, the method's return parameters, or b"" where there are
-    none. The evidence is of the APDU that completed the answer.
+    none. ``items`` has what a list was answered, in its order. The evidence is of the APDU that
+    completed the answer.
     """
 
     data: bytes
     server_system_title: bytes | None = None
     invocation_counter: int | None = None
+    items: tuple[bytes | Refused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +100,29 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class EventReport:
+    """An unsolicited EventNotification: one attribute, ``data`` A-XDR.
+
+    ``date_time`` is 0 or 12 octets.
+    """
+
+    date_time: bytes
+    class_id: int
+    obis: Obis
+    attribute: int
+    data: bytes
+    server_system_title: bytes | None = None
+    invocation_counter: int | None = None
+
+
+Unsolicited = Notification | EventReport
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationClosed:
     """Released and unlinked; ``reason`` is for people."""
 
     reason: str
 
 
-Event = AssociationOpened | Answer | Refused | Notification | AssociationClosed
+Event = AssociationOpened | Answer | Refused | Unsolicited | AssociationClosed

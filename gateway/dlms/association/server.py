@@ -17,12 +17,15 @@ from gateway.dlms.apdu import (
     Apdu,
     CipheredApdu,
     ConfirmedServiceError,
+    Conformance,
     DataAccessResult,
     ExceptionResponse,
     GetRequestNext,
     GetRequestNormal,
+    GetRequestWithList,
     GetResponseNormal,
     GetResponseWithDatablock,
+    GetResponseWithList,
     InvokeId,
     Rlre,
     Rlrq,
@@ -31,6 +34,7 @@ from gateway.dlms.apdu import (
     SetResponseNormal,
     StateError,
     decode_apdu,
+    encode_results,
 )
 from gateway.dlms.association.handshake import ServerHandshake
 from gateway.dlms.association.port import AccessRefused, MeterObjects
@@ -205,6 +209,8 @@ class ServerConnection:
                 self._send(self._get(apdu))
             case GetRequestNext():
                 self._send(self._next(apdu))
+            case GetRequestWithList() if self._takes_lists:
+                self._send(self._get_list(apdu))
             case SetRequestNormal():
                 self._send(SetResponseNormal(apdu.invoke, self._set(apdu)).encode())
             case ActionRequestNormal():
@@ -251,6 +257,27 @@ class ServerConnection:
             return GetResponseNormal(apdu.invoke, data).encode()
         self._rest = data
         return self._next_of(apdu.invoke)
+
+    def _get_list(self, apdu: GetRequestWithList) -> bytes:
+        self._rest = b""
+        self._next_block = 0
+        results: list[bytes | int] = []
+        for item in apdu.items:
+            try:
+                results.append(self._objects.get(self._settings.name, *item))
+            except AccessRefused as refusal:
+                results.append(refusal.result)
+        whole = GetResponseWithList(apdu.invoke, tuple(results)).encode()
+        if len(whole) + _PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
+            return whole
+        self._rest = encode_results(results)
+        return self._next_of(apdu.invoke)
+
+    @property
+    def _takes_lists(self) -> bool:
+        agreed = self._handshake.agreed
+        conformance = self._settings.conformance if agreed is None else agreed.conformance
+        return bool(conformance & Conformance.MULTIPLE_REFERENCES)
 
     def _next(self, apdu: GetRequestNext) -> bytes:
         if not self._next_block:

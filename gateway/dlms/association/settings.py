@@ -29,6 +29,7 @@ CLIENT_CONFORMANCE = (
     | Conformance.ACTION
     | Conformance.SELECTIVE_ACCESS
     | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.MULTIPLE_REFERENCES
     | Conformance.EVENT_NOTIFICATION
     | Conformance.PRIORITY_MANAGEMENT
 )
