@@ -2,7 +2,8 @@
 
 A session is connect, associate (GMAC, ciphered both ways), one register with its scaler, one day of
 48 x 8 block load, release (over the wrapper; over HDLC the disconnection is one), disconnect, over
-loopback TCP. Every client runs in a process of
+loopback TCP. Ours asks for register and scaler in one list, as it does where a meter takes lists;
+the others ask twice. Every client runs in a process of
 its own; rounds take turns, so that a busy moment of the machine meets all. The figure is the
 median over all sessions but the first few of each process.
 
