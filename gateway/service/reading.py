@@ -64,6 +64,16 @@ class ReadingLoop:
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
 
+    def rows_per_day(self) -> dict[tuple[MeterId, ProfileKind], int]:
+        """How many rows a day has of each meter and profile that captures by the clock."""
+        return {
+            (access.meter, generic.kind): DAY_S
+            // cadence_of(access.profile, generic, self._states[access.meter]).period_s
+            for access in self.meters
+            for generic in access.profile.profile_generics
+            if generic.kind in (ProfileKind.DAILY_LOAD, ProfileKind.BLOCK_LOAD)
+        }
+
     async def run(self) -> None:
         """Read what is due, again and again, until cancelled."""
         while True:

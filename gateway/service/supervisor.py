@@ -23,6 +23,7 @@ from gateway.model import Secret
 from gateway.poller import Poller, Timing
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.service.clock import Clock, SystemClock
+from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker
@@ -178,6 +179,14 @@ class Service:
         self.uplink: UplinkLoop | None = None
         self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
         self.wires = [self._reading_loop(wire) for wire in site.wires]
+        self.coverage = CoverageWatch(
+            readings=parts.readings,
+            clock=parts.clock,
+            # A day of the service level is the meters'; all of a site are in one zone.
+            zone_s=60 * max((p.time.zone_minutes for p in parts.profiles.values()), default=0),
+            targets=site.coverage,
+            expected={loop.poller.name: loop.rows_per_day for loop in self.wires},
+        )
 
     async def run(self) -> None:
         """Run until cancelled; the stores are closed by whoever opened them."""
@@ -206,6 +215,7 @@ class Service:
                 kept_up = _kept_up("uplink", partial(self._run_uplink, make))
                 tasks.create_task(kept_up, name="uplink")
             tasks.create_task(_kept_up("housekeeping", house.run), name="housekeeping")
+            tasks.create_task(_kept_up("coverage", self.coverage.run), name="coverage")
 
     async def _run_uplink(self, make: UplinkMaker) -> None:
         """Run the loop; one that failed is replaced whole: nothing of it is carried on."""
@@ -269,6 +279,7 @@ class Service:
             clock=self._parts.clock,
             jitter=self._parts.jitter,
             settings=PumpSettings(window=max(2, settings.window)),
+            more_figures=self.coverage.figures,
         )
 
     def _reading_loop(self, wire: Wire) -> ReadingLoop:

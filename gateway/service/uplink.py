@@ -7,7 +7,7 @@ on. What to send next is decided by ``uplink.outbox``; this file only carries ou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,6 +63,8 @@ class UplinkLoop:
     jitter: Callable[[], float]
     settings: PumpSettings = field(default_factory=PumpSettings)
     figures: UplinkFigures = field(default_factory=UplinkFigures)
+    more_figures: Mapping[str, int] = field(default_factory=dict)
+    """What others count, for the health message."""
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
@@ -184,6 +186,7 @@ class UplinkLoop:
             "oldest_unsent_s": 0 if oldest_us is None else (now_us - oldest_us) // 1_000_000,
             "down_rejected_messages": self.figures.down_rejected,
             "rows_refused": await self.readings.run(lambda store: store.rows_refused),
+            **self.more_figures,
         }
 
     def _now_s(self) -> int:
