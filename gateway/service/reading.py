@@ -37,6 +37,7 @@ _BACKOFF_MAX_S: Final = 300
 """A dead meter is tried again every 5 minutes, so it costs the others almost nothing."""
 _BACKOFF_HOPELESS_S: Final = 3600
 """Wrong key, refused association: waiting does not mend it, a person does."""
+_SPREAD_S: Final = 20
 _REST_S: Final = 900
 """A buffer that is refused or cannot be read is tried again after this."""
 _LOOK_AGAIN_S: Final = 60
@@ -58,6 +59,8 @@ class ReadingLoop:
     stored: Callable[[Lane, int], None]
     """Told of each message: its lane and sequence number."""
     associations: Mapping[MeterId, str]
+    jitter: Callable[[], float]
+    """Numbers in [0, 1): meters that are due at one instant are not all asked in one second."""
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
 
@@ -105,7 +108,8 @@ class ReadingLoop:
                 self._back_off(access, state, error)
 
     def _wait(self, state: MeterState, seconds: int) -> None:
-        state.not_before = asyncio.get_running_loop().time() + max(1, seconds)
+        spread_s = self.jitter() * _SPREAD_S
+        state.not_before = asyncio.get_running_loop().time() + max(1, seconds) + spread_s
 
     def _back_off(self, access: MeterAccess, state: MeterState, error: Exception) -> None:
         self.figures.failures += 1

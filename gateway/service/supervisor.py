@@ -301,6 +301,7 @@ class Service:
             clock=parts.clock,
             cadences=cadences,
             stored=self._stored,
+            jitter=parts.jitter,
         )
 
     def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:
