@@ -8,7 +8,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gateway.dlms import apdu, axdr
-from gateway.dlms.apdu import Conformance, InvokeId, LongInvokeId
+from gateway.dlms.apdu import (
+    ActionOutcome,
+    AttributeItem,
+    Conformance,
+    DataBlock,
+    InvokeId,
+    LongInvokeId,
+    MethodItem,
+)
 from gateway.dlms.axdr import Data, Tag
 from gateway.dlms.selective_access import EntryDescriptor, OtherAccess, RangeDescriptor, clock_bound
 from gateway.model import CaptureObject, Obis, Secret
@@ -88,6 +96,7 @@ trees = st.recursive(
 
 CLOCK = Obis.parse("0-0:1.0.0*255")
 BLOCK_LOAD = Obis.parse("1-0:99.1.0*255")
+RELAY = Obis.parse("0-0:96.3.10*255")
 TITLE = b"MMM\0\0\xbc\x61\x4e"
 HIGH = InvokeId()
 LOW = InvokeId(15, confirmed=False, high_priority=False)
@@ -209,16 +218,83 @@ APDUS: list[tuple[Any, str]] = [
     (apdu.SetResponseNormal(HIGH, 0), "C5 01 C1 00"),
     (apdu.SetResponseNormal(HIGH, 77), "C5 01 C1 4D"),
     (
-        apdu.ActionRequestNormal(HIGH, 70, Obis.parse("0-0:96.3.10*255"), 1, b"\x0f\x00"),
+        apdu.ActionRequestNormal(HIGH, 70, RELAY, 1, b"\x0f\x00"),
         "C3 01 C1 0046 000060030AFF 01 01 0F00",
     ),
     (
-        apdu.ActionRequestNormal(HIGH, 70, Obis.parse("0-0:96.3.10*255"), 2),
+        apdu.ActionRequestNormal(HIGH, 70, RELAY, 2),
         "C3 01 C1 0046 000060030AFF 02 00",
     ),
     (apdu.ActionResponseNormal(HIGH, 0), "C7 01 C1 00 00"),
     (apdu.ActionResponseNormal(HIGH, 0, b"\x09\x01\xaa"), "C7 01 C1 00 01 00 0901AA"),
     (apdu.ActionResponseNormal(HIGH, 1, error=250), "C7 01 C1 01 01 01 FA"),
+    (
+        apdu.SetRequestFirstBlock(
+            HIGH, AttributeItem(8, CLOCK, 2), DataBlock(False, 1, b"\x09\x01")
+        ),
+        "C1 02 C1 0008 0000010000FF 02 00 00 00000001 02 0901",
+    ),
+    (
+        apdu.SetRequestFirstBlock(
+            HIGH, AttributeItem(7, BLOCK_LOAD, 2, EntryDescriptor(1, 2)), DataBlock(True, 1, b"")
+        ),
+        (
+            "C1 02 C1 0007 0100630100FF 02 01 02 0204 0600000001 0600000002 120001 120000"
+            "01 00000001 00"
+        ),
+    ),
+    (apdu.SetRequestBlock(HIGH, DataBlock(True, 2, b"\xaa")), "C1 03 C1 01 00000002 01 AA"),
+    (
+        apdu.SetRequestWithList(
+            HIGH,
+            (AttributeItem(8, CLOCK, 2), AttributeItem(8, CLOCK, 3)),
+            (b"\x09\x01\xaa", b"\x10\x00\x00"),
+        ),
+        "C1 04 C1 02 0008 0000010000FF 02 00 0008 0000010000FF 03 00 02 0901AA 100000",
+    ),
+    (apdu.SetRequestWithList(HIGH, (), ()), "C1 04 C1 00 00"),
+    (
+        apdu.SetRequestListFirstBlock(
+            HIGH, (AttributeItem(8, CLOCK, 2),), DataBlock(False, 1, b"\x01\x09")
+        ),
+        "C1 05 C1 01 0008 0000010000FF 02 00 00 00000001 02 0109",
+    ),
+    (apdu.SetResponseBlock(HIGH, 1), "C5 02 C1 00000001"),
+    (apdu.SetResponseLastBlock(HIGH, 3, 2), "C5 03 C1 03 00000002"),
+    (apdu.SetResponseListLastBlock(HIGH, (0, 3), 2), "C5 04 C1 02 00 03 00000002"),
+    (apdu.SetResponseWithList(HIGH, (0, 12)), "C5 05 C1 02 00 0C"),
+    (apdu.ActionRequestNextBlock(HIGH, 3), "C3 02 C1 00000003"),
+    (
+        apdu.ActionRequestWithList(
+            HIGH, (MethodItem(70, RELAY, 1), MethodItem(70, RELAY, 2)), (b"\x0f\x00", b"\x00")
+        ),
+        "C3 03 C1 02 0046 000060030AFF 01 0046 000060030AFF 02 02 0F00 00",
+    ),
+    (
+        apdu.ActionRequestFirstBlock(HIGH, MethodItem(70, RELAY, 1), DataBlock(False, 1, b"\x0f")),
+        "C3 04 C1 0046 000060030AFF 01 00 00000001 01 0F",
+    ),
+    (
+        apdu.ActionRequestListFirstBlock(
+            HIGH, (MethodItem(70, RELAY, 1),), DataBlock(False, 1, b"\x01\x0f")
+        ),
+        "C3 05 C1 01 0046 000060030AFF 01 00 00000001 02 010F",
+    ),
+    (apdu.ActionRequestBlock(HIGH, DataBlock(True, 2, b"\x00")), "C3 06 C1 01 00000002 01 00"),
+    (apdu.ActionResponseBlock(HIGH, DataBlock(True, 1, b"\x00")), "C7 02 C1 01 00000001 01 00"),
+    (
+        apdu.ActionResponseWithList(
+            HIGH,
+            (
+                ActionOutcome(0),
+                ActionOutcome(0, b"\x09\x01\xaa"),
+                ActionOutcome(3),
+                ActionOutcome(1, error=250),
+            ),
+        ),
+        "C7 03 C1 04 00 00 00 01 00 0901AA 03 00 01 01 01 FA",
+    ),
+    (apdu.ActionResponseNextBlock(HIGH, 1), "C7 04 C1 00000001"),
     (apdu.CipheredApdu(0xC8, None, 0x30, 7, b"body"), "C8 09 30 00000007 626F6479"),
     (
         apdu.CipheredApdu(0xDB, TITLE, 0x10, 0xFFFFFFFF, b""),

@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 
 from gateway.dlms import apdu, axdr
 from gateway.dlms.apdu import (
+    ActionOutcome,
     ActionResult,
+    AttributeItem,
     Conformance,
     DataAccessResult,
+    DataBlock,
     InvokeId,
     LongInvokeId,
+    MethodItem,
     decode_apdu,
 )
 from gateway.dlms.axdr import Data
@@ -123,6 +127,12 @@ class_7_access: st.SearchStrategy[SelectiveAccess] = st.one_of(
     st.builds(EntryDescriptor, u32, u32, class_ids, class_ids),
     st.builds(OtherAccess, st.integers(3, 255), trees),
 )
+attribute_items = st.one_of(
+    st.tuples(class_ids, obis_codes, attributes, st.none()).map(AttributeItem._make),
+    st.tuples(st.just(7), obis_codes, attributes, class_7_access).map(AttributeItem._make),
+)
+method_items = st.builds(MethodItem, class_ids, obis_codes, attributes)
+blocks = st.builds(DataBlock, st.booleans(), u32, st.binary(max_size=300))
 conformances = st.integers(0, 2**24 - 1).map(Conformance)
 octets_or_none = st.none() | st.binary(max_size=200)
 secrets_or_none = st.none() | st.binary(max_size=64).map(Secret)
@@ -208,8 +218,56 @@ apdus: st.SearchStrategy[Any] = st.one_of(
     ),
 )
 
+pairs_of_attributes = st.lists(st.tuples(attribute_items, payloads), max_size=4)
+pairs_of_methods = st.lists(st.tuples(method_items, payloads), max_size=4)
+outcomes = st.one_of(
+    st.tuples(octet, payloads | st.none(), st.none()).map(ActionOutcome._make),
+    st.tuples(octet, st.none(), octet).map(ActionOutcome._make),
+)
+code_lists = st.lists(octet, max_size=200).map(tuple)
+long_services: st.SearchStrategy[Any] = st.one_of(
+    st.builds(apdu.SetRequestFirstBlock, invokes, attribute_items, blocks),
+    st.builds(apdu.SetRequestBlock, invokes, blocks),
+    st.builds(
+        lambda invoke, pairs: apdu.SetRequestWithList(
+            invoke, tuple(item for item, _ in pairs), tuple(value for _, value in pairs)
+        ),
+        invokes,
+        pairs_of_attributes,
+    ),
+    st.builds(
+        apdu.SetRequestListFirstBlock,
+        invokes,
+        st.lists(attribute_items, max_size=4).map(tuple),
+        blocks,
+    ),
+    st.builds(apdu.SetResponseBlock, invokes, u32),
+    st.builds(apdu.SetResponseLastBlock, invokes, octet, u32),
+    st.builds(apdu.SetResponseListLastBlock, invokes, code_lists, u32),
+    st.builds(apdu.SetResponseWithList, invokes, code_lists),
+    st.builds(apdu.ActionRequestNextBlock, invokes, u32),
+    st.builds(
+        lambda invoke, pairs: apdu.ActionRequestWithList(
+            invoke, tuple(item for item, _ in pairs), tuple(value for _, value in pairs)
+        ),
+        invokes,
+        pairs_of_methods,
+    ),
+    st.builds(apdu.ActionRequestFirstBlock, invokes, method_items, blocks),
+    st.builds(
+        apdu.ActionRequestListFirstBlock,
+        invokes,
+        st.lists(method_items, max_size=4).map(tuple),
+        blocks,
+    ),
+    st.builds(apdu.ActionRequestBlock, invokes, blocks),
+    st.builds(apdu.ActionResponseBlock, invokes, blocks),
+    st.builds(apdu.ActionResponseWithList, invokes, st.lists(outcomes, max_size=4).map(tuple)),
+    st.builds(apdu.ActionResponseNextBlock, invokes, u32),
+)
 
-@given(apdus)
+
+@given(apdus | long_services)
 def test_any_apdu_survives_the_way_there_and_back(message: apdu.Apdu) -> None:
     assert decode_apdu(message.encode(), tagged_date_time=True) == message
 
@@ -236,10 +294,16 @@ def test_an_apdu_past_the_limit_is_refused_unread() -> None:
         ("C0 04 C1", "request type is 4, allowed: 1, 2, 3"),
         ("C4 03 C1 7F 01 03", "127 results do not fit"),
         ("C4 03 C1 01 00 1105 FF", "1 octet.s. too many"),
-        ("C1 02 C1", "set-request-with-first-datablock is not supported"),
-        ("C5 05 C1", "set-response-with-list is not supported"),
-        ("C3 04 C1", "action-request-with-first-pblock is not supported"),
-        ("C7 02 C1", "action-response-with-pblock is not supported"),
+        ("C1 06 C1", "request type is 6, allowed: 1, 2, 3, 4, 5"),
+        ("C5 06 C1", "response type is 6, allowed: 1, 2, 3, 4, 5"),
+        ("C3 07 C1", "request type is 7, allowed: 1, 2, 3, 4, 5, 6"),
+        ("C7 05 C1", "response type is 5, allowed: 1, 2, 3, 4"),
+        ("C1 04 C1 84 FFFFFFFF 00", "4294967295 attributes claimed in 1 octet"),
+        ("C3 03 C1 02 0046 000060030AFF 01", "2 methods claimed in 9 octet"),
+        ("C7 03 C1 05 0000", "5 outcomes claimed in 2 octet"),
+        ("C5 05 C1 84 FFFFFFFF 00", "results needs 4294967295 octet"),
+        ("C1 04 C1 01 0008 0000010000FF 02 00 02 00 00", "2 values for 1 descriptors"),
+        ("C3 03 C1 01 0046 000060030AFF 01 00", "0 values for 1 descriptors"),
         ("C4 01 C1 02 00", "result choice is 2, allowed: 0, 1"),
         ("C4 01 C1 00", "data is missing"),
         ("0F 00000000 05 0000000000 00", "date-time has 5 octets, allowed: 0, 12"),
@@ -305,6 +369,9 @@ def test_secrets_do_not_show_in_any_repr() -> None:
         apdu.Aarq(1, initiate.encode(), 1, Secret(secret)),
         apdu.SetRequestNormal(HIGH, 15, Obis(bytes(6)), 7, b"\x09\x10" + secret),
         apdu.ActionRequestNormal(HIGH, 64, Obis(bytes(6)), 2, b"\x09\x10" + secret),
+        apdu.SetRequestBlock(HIGH, DataBlock(True, 2, secret)),
+        apdu.SetRequestWithList(HIGH, (AttributeItem(15, Obis(bytes(6)), 7),), (secret,)),
+        apdu.ActionRequestWithList(HIGH, (MethodItem(64, Obis(bytes(6)), 2),), (secret,)),
     ):
         assert "hunter2" not in repr(message)
         assert secret in message.encode()

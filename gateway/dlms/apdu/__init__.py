@@ -15,7 +15,19 @@ from gateway.dlms.apdu.acse import (
     Rlre,
     Rlrq,
 )
-from gateway.dlms.apdu.action import ActionRequestNormal, ActionResponseNormal
+from gateway.dlms.apdu.action import (
+    ActionOutcome,
+    ActionRequestBlock,
+    ActionRequestFirstBlock,
+    ActionRequestListFirstBlock,
+    ActionRequestNextBlock,
+    ActionRequestNormal,
+    ActionRequestWithList,
+    ActionResponseBlock,
+    ActionResponseNextBlock,
+    ActionResponseNormal,
+    ActionResponseWithList,
+)
 from gateway.dlms.apdu.ciphered import CipheredApdu
 from gateway.dlms.apdu.codec import Apdu, decode_apdu
 from gateway.dlms.apdu.common import InvokeId, LongInvokeId
@@ -31,6 +43,7 @@ from gateway.dlms.apdu.get import (
     read_results,
 )
 from gateway.dlms.apdu.initiate import Conformance, InitiateRequest, InitiateResponse
+from gateway.dlms.apdu.lists import AttributeItem, DataBlock, MethodItem
 from gateway.dlms.apdu.notification import DataNotification, EventNotification
 from gateway.dlms.apdu.refusal import ConfirmedServiceError, ExceptionResponse
 from gateway.dlms.apdu.results import (
@@ -42,21 +55,43 @@ from gateway.dlms.apdu.results import (
     StateError,
     UserDiagnostic,
 )
-from gateway.dlms.apdu.set import SetRequestNormal, SetResponseNormal
+from gateway.dlms.apdu.set import (
+    SetRequestBlock,
+    SetRequestFirstBlock,
+    SetRequestListFirstBlock,
+    SetRequestNormal,
+    SetRequestWithList,
+    SetResponseBlock,
+    SetResponseLastBlock,
+    SetResponseListLastBlock,
+    SetResponseNormal,
+    SetResponseWithList,
+)
 
 __all__ = [
     "Aare",
     "Aarq",
+    "ActionOutcome",
+    "ActionRequestBlock",
+    "ActionRequestFirstBlock",
+    "ActionRequestListFirstBlock",
+    "ActionRequestNextBlock",
     "ActionRequestNormal",
+    "ActionRequestWithList",
+    "ActionResponseBlock",
+    "ActionResponseNextBlock",
     "ActionResponseNormal",
+    "ActionResponseWithList",
     "ActionResult",
     "Apdu",
     "ApplicationContext",
     "AssociationResult",
+    "AttributeItem",
     "CipheredApdu",
     "ConfirmedServiceError",
     "Conformance",
     "DataAccessResult",
+    "DataBlock",
     "DataNotification",
     "DiagnosticSource",
     "EventNotification",
@@ -73,13 +108,22 @@ __all__ = [
     "InvokeId",
     "LongInvokeId",
     "Mechanism",
+    "MethodItem",
     "ProviderDiagnostic",
     "ReleaseReason",
     "Rlre",
     "Rlrq",
     "ServiceError",
+    "SetRequestBlock",
+    "SetRequestFirstBlock",
+    "SetRequestListFirstBlock",
     "SetRequestNormal",
+    "SetRequestWithList",
+    "SetResponseBlock",
+    "SetResponseLastBlock",
+    "SetResponseListLastBlock",
     "SetResponseNormal",
+    "SetResponseWithList",
     "StateError",
     "UserDiagnostic",
     "decode_apdu",

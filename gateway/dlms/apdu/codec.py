@@ -16,8 +16,8 @@ from gateway.dlms.apdu.acse import (
     read_rlrq,
 )
 from gateway.dlms.apdu.action import (
-    ActionRequestNormal,
-    ActionResponseNormal,
+    ActionRequest,
+    ActionResponse,
     read_action_request,
     read_action_response,
 )
@@ -51,8 +51,8 @@ from gateway.dlms.apdu.refusal import (
     read_exception_response,
 )
 from gateway.dlms.apdu.set import (
-    SetRequestNormal,
-    SetResponseNormal,
+    SetRequest,
+    SetResponse,
     read_set_request,
     read_set_response,
 )
@@ -76,10 +76,10 @@ Apdu = (
     | GetResponseWithDatablock
     | GetRequestWithList
     | GetResponseWithList
-    | SetRequestNormal
-    | SetResponseNormal
-    | ActionRequestNormal
-    | ActionResponseNormal
+    | SetRequest
+    | SetResponse
+    | ActionRequest
+    | ActionResponse
     | ExceptionResponse
     | CipheredApdu
 )
