@@ -7,6 +7,7 @@ from typing import Final
 from gateway.dlms.apdu import (
     Aare,
     ActionRequestNormal,
+    ActionResponseNextBlock,
     ActionResponseNormal,
     ActionResult,
     Apdu,
@@ -18,31 +19,38 @@ from gateway.dlms.apdu import (
     EventNotification,
     ExceptionResponse,
     GetRequestNext,
-    GetResponseNormal,
     GetResponseWithDatablock,
     GetResponseWithList,
     InvokeId,
     Rlre,
     Rlrq,
-    SetResponseNormal,
+    SetResponseBlock,
     decode_apdu,
     read_results,
 )
 from gateway.dlms.association.handshake import ClientHandshake
+from gateway.dlms.association.long_requests import LongRequest
 from gateway.dlms.association.requests import (
     Action,
     Answer,
     AssociationClosed,
     AssociationOpened,
     Event,
-    EventReport,
     Get,
     GetList,
-    Notification,
     Refused,
     Request,
+    Set,
 )
-from gateway.dlms.association.services import SERVICES, Response, encode_request
+from gateway.dlms.association.services import (
+    SERVICES,
+    Outcome,
+    Response,
+    encode_request,
+    list_items,
+    read_outcome,
+    read_unsolicited,
+)
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.association.states import AssociationState, State, Step
 from gateway.dlms.axdr.octets import OctetReader
@@ -92,6 +100,7 @@ class ClientConnection:
         """Attributes in the list that was asked."""
         self._blocks: list[bytes] = []
         self._block_octets = 0
+        self._long: LongRequest | None = None
         self._counter: int | None = None
 
     @property
@@ -130,7 +139,12 @@ class ClientConnection:
         self._asked = type(request)
         self._blocks.clear()
         self._block_octets = 0
-        self._send_service(encode_request(request, _INVOKE_IDS[self._invoke]))
+        invoke = _INVOKE_IDS[self._invoke]
+        long = None
+        if isinstance(request, (Set, Action)):
+            long = LongRequest.of(request, invoke, self._opened)
+        self._long = long
+        self._send_service(long.next() if long else encode_request(request, invoke))
 
     def close(self) -> None:
         """Say goodbye as far as the state allows; legal at any time, also after an error."""
@@ -231,26 +245,9 @@ class ClientConnection:
 
     def _dispatch(self, apdu: Apdu) -> Event | None:
         match apdu:
-            case DataNotification():
+            case DataNotification() | EventNotification():
                 self._state.move(Step.NOTIFIED)
-                return Notification(
-                    apdu.invoke.number,
-                    apdu.date_time,
-                    apdu.data,
-                    self.server_system_title,
-                    self._counter,
-                )
-            case EventNotification():
-                self._state.move(Step.NOTIFIED)
-                return EventReport(
-                    apdu.date_time,
-                    apdu.class_id,
-                    apdu.obis,
-                    apdu.attribute,
-                    apdu.data,
-                    self.server_system_title,
-                    self._counter,
-                )
+                return read_unsolicited(apdu, self.server_system_title, self._counter)
             case ExceptionResponse():
                 return self._exception(apdu.reason)
             case ConfirmedServiceError():
@@ -263,9 +260,13 @@ class ClientConnection:
                 return None
             case ActionResponseNormal() if self._state.now is State.AUTHENTICATING:
                 return self._prove(apdu)
-            case GetResponseNormal() | SetResponseNormal() | ActionResponseNormal():
+            case _ if isinstance(apdu, Outcome):
                 self._expect(apdu)
                 return self._answer(apdu)
+            case SetResponseBlock() | ActionResponseNextBlock():
+                self._expect(apdu)
+                self._go_on(apdu.number)
+                return None
             case GetResponseWithDatablock():
                 self._expect(apdu)
                 return self._block(apdu)
@@ -336,23 +337,19 @@ class ClientConnection:
                 f"{type(apdu).__name__} answers a {self._asked.__name__} request"
             )
 
-    def _answer(self, apdu: GetResponseNormal | SetResponseNormal | ActionResponseNormal) -> Event:
+    def _answer(self, apdu: Outcome) -> Event:
+        if self._long and not self._long.sent and getattr(apdu, "result", 0) == 0:
+            raise RemoteProtocolError("success came before the last block was sent")
         self._state.move(Step.ANSWERED)
-        match apdu:
-            case GetResponseNormal(data=bytes(data)):
-                return self._answered(data)
-            case GetResponseNormal():
-                return Refused("GET", DataAccessResult.name_of(apdu.error or 0))
-            case SetResponseNormal():
-                if apdu.result != DataAccessResult.SUCCESS:
-                    return Refused("SET", DataAccessResult.name_of(apdu.result))
-                return self._answered(b"")
-            case ActionResponseNormal():
-                if apdu.result != ActionResult.SUCCESS:
-                    return Refused("ACTION", ActionResult.name_of(apdu.result))
-                if apdu.error:
-                    return Refused("ACTION", DataAccessResult.name_of(apdu.error))
-                return self._answered(apdu.data or b"")
+        outcome = read_outcome(apdu)
+        return outcome if isinstance(outcome, Refused) else self._answered(outcome)
+
+    def _go_on(self, number: int) -> None:
+        if self._long is None:
+            raise RemoteProtocolError(f"block {number} was acknowledged, none was sent")
+        apdu = self._long.after(number)
+        self._state.move(Step.BLOCK)
+        self._send_service(apdu)
 
     def _answered(self, data: bytes) -> Answer:
         return Answer(data, self.server_system_title, self._counter)
@@ -389,8 +386,5 @@ class ClientConnection:
                 f"{len(results)} results answer a list of {self._listed} attributes"
             )
         self._state.move(Step.ANSWERED)
-        items = tuple(
-            one if isinstance(one, bytes) else Refused("GET", DataAccessResult.name_of(one))
-            for one in results
-        )
+        items = list_items(results)
         return Answer(b"", self.server_system_title, self._counter, items)

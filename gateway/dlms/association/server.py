@@ -11,6 +11,8 @@ from typing import Final
 
 from gateway.dlms.apdu import (
     Aarq,
+    ActionRequestBlock,
+    ActionRequestFirstBlock,
     ActionRequestNormal,
     ActionResponseNormal,
     ActionResult,
@@ -30,13 +32,17 @@ from gateway.dlms.apdu import (
     Rlre,
     Rlrq,
     ServiceError,
+    SetRequestBlock,
+    SetRequestFirstBlock,
     SetRequestNormal,
+    SetResponseLastBlock,
     SetResponseNormal,
     StateError,
     decode_apdu,
     encode_results,
 )
 from gateway.dlms.association.handshake import ServerHandshake
+from gateway.dlms.association.long_requests import PDU_OVERHEAD_OCTETS, Block, LongReceiver
 from gateway.dlms.association.port import AccessRefused, MeterObjects
 from gateway.dlms.association.settings import ServerSettings
 from gateway.dlms.association.states import AssociationState, State, Step
@@ -53,8 +59,6 @@ from gateway.dlms.link import (
 from gateway.dlms.security import Protection, Replayed
 from gateway.errors import DecodeError, GatewayError, LimitExceeded, SecurityError
 
-_PDU_OVERHEAD_OCTETS: Final = 48
-"""Room for the APDU's own header and the largest ciphering header and tag around a block."""
 _NOT_ASSOCIATED: Final = ExceptionResponse(
     StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE
 )
@@ -91,6 +95,7 @@ class ServerConnection:
         self._max_pdu_octets = 0xFFFF
         self._rest = b""
         self._next_block = 0
+        self._long = LongReceiver(settings.limits.transfer_octets)
         self.counters_refused = 0
         """APDUs of the client whose invocation counter did not rise; nothing of them was used."""
 
@@ -188,6 +193,7 @@ class ServerConnection:
         agreed = self._handshake.agreed
         if agreed is None:
             return Served("AARQ rejected")
+        self._long.abandon()
         self._max_pdu_octets = min(agreed.max_pdu_octets, self._settings.max_pdu_octets)
         self._state.move(Step.CHALLENGED if self._handshake.challenged else Step.ACCEPTED)
         return Served("AARQ")
@@ -204,17 +210,27 @@ class ServerConnection:
         if not self._state.allows(Step.REQUESTED):
             return self._except(_NOT_ASSOCIATED)
         self._state.move(Step.REQUESTED)
+        if not isinstance(apdu, Block):
+            self._long.abandon()
         match apdu:
             case GetRequestNormal():
                 self._send(self._get(apdu))
             case GetRequestNext():
                 self._send(self._next(apdu))
-            case GetRequestWithList() if self._takes_lists:
+            case GetRequestWithList() if self._agreed(Conformance.MULTIPLE_REFERENCES):
                 self._send(self._get_list(apdu))
             case SetRequestNormal():
                 self._send(SetResponseNormal(apdu.invoke, self._set(apdu)).encode())
             case ActionRequestNormal():
                 self._send(self._action(apdu).encode())
+            case SetRequestFirstBlock() | SetRequestBlock() if self._agreed(
+                Conformance.BLOCK_TRANSFER_WITH_SET
+            ):
+                self._send(self._take_block(apdu))
+            case ActionRequestFirstBlock() | ActionRequestBlock() if self._agreed(
+                Conformance.BLOCK_TRANSFER_WITH_ACTION
+            ):
+                self._send(self._take_block(apdu))
             case _:
                 return self._except(
                     ExceptionResponse(
@@ -253,7 +269,7 @@ class ServerConnection:
             )
         except AccessRefused as refusal:
             return GetResponseNormal(apdu.invoke, error=refusal.result).encode()
-        if len(data) + _PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
+        if len(data) + PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
             return GetResponseNormal(apdu.invoke, data).encode()
         self._rest = data
         return self._next_of(apdu.invoke)
@@ -268,16 +284,10 @@ class ServerConnection:
             except AccessRefused as refusal:
                 results.append(refusal.result)
         whole = GetResponseWithList(apdu.invoke, tuple(results)).encode()
-        if len(whole) + _PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
+        if len(whole) + PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
             return whole
         self._rest = encode_results(results)
         return self._next_of(apdu.invoke)
-
-    @property
-    def _takes_lists(self) -> bool:
-        agreed = self._handshake.agreed
-        conformance = self._settings.conformance if agreed is None else agreed.conformance
-        return bool(conformance & Conformance.MULTIPLE_REFERENCES)
 
     def _next(self, apdu: GetRequestNext) -> bytes:
         if not self._next_block:
@@ -291,12 +301,26 @@ class ServerConnection:
         return GetResponseWithDatablock(apdu.invoke, True, apdu.number, error=error).encode()
 
     def _next_of(self, invoke: InvokeId) -> bytes:
-        size = max(1, self._max_pdu_octets - _PDU_OVERHEAD_OCTETS)
+        size = max(1, self._max_pdu_octets - PDU_OVERHEAD_OCTETS)
         piece, self._rest = self._rest[:size], self._rest[size:]
         number = self._next_block + 1
         last = not self._rest
         self._next_block = 0 if last else number
         return GetResponseWithDatablock(invoke, last, number, piece).encode()
+
+    def _agreed(self, bit: Conformance) -> bool:
+        agreed = self._handshake.agreed
+        return bool((agreed or self._settings).conformance & bit)
+
+    def _take_block(self, apdu: Block) -> bytes:
+        match self._long.take(apdu):
+            case SetRequestNormal() as whole:
+                result = self._set(whole)
+                return SetResponseLastBlock(whole.invoke, result, apdu.block.number).encode()
+            case ActionRequestNormal() as whole:
+                return self._action(whole).encode()
+            case bytes(answer):
+                return answer
 
     def _set(self, apdu: SetRequestNormal) -> int:
         try:

@@ -29,6 +29,8 @@ CLIENT_CONFORMANCE = (
     | Conformance.ACTION
     | Conformance.SELECTIVE_ACCESS
     | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
     | Conformance.MULTIPLE_REFERENCES
     | Conformance.EVENT_NOTIFICATION
     | Conformance.PRIORITY_MANAGEMENT
