@@ -156,3 +156,30 @@ def test_an_acknowledged_block_that_was_never_sent_ends_the_session() -> None:
     pair.client.receive_data(bytes.fromhex("0001 0001 0020 0007") + octets)
     with pytest.raises(RemoteProtocolError, match="none was sent"):
         pair.client.next_event()
+
+
+GURUX_BLOCKS = [
+    "c102c100010000010000ff02000000000001150928000102030405060708090a0b0c0d0e0f101112",
+    "c103c1010000000215131415161718191a1b1c1d1e1f2021222324252627",
+    "c304c100010000010000ff010000000001160928000102030405060708090a0b0c0d0e0f10111213",
+    "c306c10100000002141415161718191a1b1c1d1e1f2021222324252627",
+]
+"""A SET and an ACTION of 40 octets in blocks, as gurux-dlms cuts them for 40-octet PDUs."""
+
+
+def test_blocks_as_gurux_dlms_cuts_them_are_put_together() -> None:
+    receiver = LongReceiver(100)
+    whole = []
+    for text in GURUX_BLOCKS:
+        block = apdu.decode_apdu(bytes.fromhex(text))
+        assert isinstance(block, Block)
+        assert block.encode().hex() == text
+        taken = receiver.take(block)
+        if not isinstance(taken, bytes):
+            whole.append(taken)
+    data = axdr.encode(Data(Tag.OCTET_STRING, bytes(range(40))))
+    clock = Obis.parse("0-0:1.0.0*255")
+    assert whole == [
+        apdu.SetRequestNormal(InvokeId(1), 1, clock, 2, data),
+        apdu.ActionRequestNormal(InvokeId(1), 1, clock, 1, data),
+    ]

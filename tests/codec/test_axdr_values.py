@@ -219,6 +219,50 @@ def test_a_compact_array_expands_by_its_description(packed: str, expanded: str) 
     assert axdr.encode(array) == bytes.fromhex(expanded)
 
 
+@pytest.mark.parametrize(
+    "packed",
+    [
+        "12 04 0001 0002",
+        "0202 06 09 0C 00000001 02AABB 00000002 00",
+        "0202 00 11 02 0708",
+        "01 0002 11 04 01020304",
+        "0202 01 0001 03 0F 04 01FE 0005",
+    ],
+)
+def test_an_array_packs_to_the_compact_array_that_expands_to_it(packed: str) -> None:
+    array = axdr.expand_compact_array(bytes.fromhex(packed))
+    assert axdr.pack_compact_array(array) == Data(Tag.COMPACT_ARRAY, bytes.fromhex(packed))
+
+
+@given(st.data())
+def test_what_packs_expands_to_the_same(data: st.DataObject) -> None:
+    array = Data(Tag.ARRAY, (data.draw(trees),) * data.draw(st.integers(1, 5)))
+    try:
+        packed = axdr.pack_compact_array(array)
+    except UsageError:
+        return
+    assert isinstance(packed.value, bytes)
+    assert axdr.decode(axdr.encode(packed)) == packed
+    assert axdr.expand_compact_array(packed.value) == array
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        ("11 05", "an array with elements"),
+        ("01 00", "an array with elements"),
+        ("01 02 1105 120005", "2 descriptions"),
+        ("01 02 0101 1105 0102 1105 1106", "2 descriptions"),
+        ("01 01 0100", "array of 0 elements"),
+        ("01 01 00", "without octets"),
+        ("01 01 13 11 01 05", "cannot be described"),
+    ],
+)
+def test_what_no_compact_array_can_hold_is_refused(octets: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        axdr.pack_compact_array(axdr.decode(bytes.fromhex(octets)))
+
+
 def test_a_compact_array_that_describes_very_much_is_refused() -> None:
     # Three nested arrays of 65,535 around null-data and one octet.
     bomb = bytes.fromhex("0202 01FFFF 01FFFF 01FFFF 00 11 01 05")

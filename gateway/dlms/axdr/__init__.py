@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dlms.axdr.compact import expand_compact_array
+from gateway.dlms.axdr.compact import expand_compact_array, pack_compact_array
 from gateway.dlms.axdr.decoder import DEFAULT_LIMITS, decode, decode_at
 from gateway.dlms.axdr.encoder import encode
 from gateway.dlms.axdr.floats import float_to_decimal
@@ -17,4 +17,5 @@ __all__ = [
     "encode",
     "expand_compact_array",
     "float_to_decimal",
+    "pack_compact_array",
 ]

@@ -1,4 +1,4 @@
-"""Compact-array: contents without tags, expanded by their type description (Blue Book 4.1.5)."""
+"""Compact-array: contents without tags behind one type description (Blue Book 4.1.5)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from gateway.dlms.axdr.decoder import (
     skip_description,
     string_at,
 )
-from gateway.dlms.axdr.octets import length_at
+from gateway.dlms.axdr.encoder import encode
+from gateway.dlms.axdr.octets import counted, encode_length, length_at
 from gateway.dlms.axdr.types import FIXED, Data, Tag
 from gateway.dlms.limits import Limits
-from gateway.errors import DecodeError, LimitExceeded
+from gateway.errors import DecodeError, LimitExceeded, UsageError
 
 
 def expand_compact_array(value: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Data:
@@ -87,3 +88,44 @@ class _Expansion:
             member, where = self._element(where)
             members.append(member)
         return Data(Tag.STRUCTURE, tuple(members)), where
+
+
+def pack_compact_array(array: Data) -> Data:
+    """The compact-array that expands to ``array``, whose elements are all described alike.
+
+    Raises UsageError for anything but an array, for no elements (nothing describes them), and
+    where descriptions differ, take no octets or have no place in a compact-array.
+    """
+    if array.tag != Tag.ARRAY or not isinstance(array.value, tuple) or not array.value:
+        raise UsageError("a compact-array is made of an array with elements")
+    description = _common_description(array.value)
+    contents = b"".join(_contents(element) for element in array.value)
+    if not contents:
+        raise UsageError("a compact-array of elements without octets")
+    return Data(Tag.COMPACT_ARRAY, description + counted(contents))
+
+
+def _describe(data: Data) -> bytes:
+    tag, value = data
+    if tag == Tag.COMPACT_ARRAY:
+        raise UsageError("a compact-array cannot be described in a compact-array")
+    if not isinstance(value, tuple):
+        return bytes((tag,))
+    if tag == Tag.STRUCTURE:
+        return bytes((tag,)) + encode_length(len(value)) + b"".join(map(_describe, value))
+    if not value or len(value) > 0xFFFF:
+        raise UsageError(f"an array of {len(value)} elements, allowed are 1 to 65535")
+    return bytes((tag,)) + len(value).to_bytes(2, "big") + _common_description(value)
+
+
+def _common_description(elements: tuple[Data, ...]) -> bytes:
+    descriptions = {_describe(element) for element in elements}
+    if len(descriptions) != 1:
+        raise UsageError(f"{len(descriptions)} descriptions in one compact-array, allowed is 1")
+    return descriptions.pop()
+
+
+def _contents(data: Data) -> bytes:
+    if isinstance(data.value, tuple):
+        return b"".join(map(_contents, data.value))
+    return encode(data)[1:]
