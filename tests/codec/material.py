@@ -181,8 +181,8 @@ APDUS: list[tuple[Any, str]] = [
         apdu.GetRequestWithList(
             HIGH,
             (
-                apdu.GetItem(3, Obis.parse("1-0:1.8.0*255"), 2),
-                apdu.GetItem(7, BLOCK_LOAD, 2, EntryDescriptor(1, 96)),
+                apdu.AttributeItem(3, Obis.parse("1-0:1.8.0*255"), 2),
+                apdu.AttributeItem(7, BLOCK_LOAD, 2, EntryDescriptor(1, 96)),
             ),
         ),
         (

@@ -32,7 +32,6 @@ from gateway.dlms.apdu.ciphered import CipheredApdu
 from gateway.dlms.apdu.codec import Apdu, decode_apdu
 from gateway.dlms.apdu.common import InvokeId, LongInvokeId
 from gateway.dlms.apdu.get import (
-    GetItem,
     GetRequestNext,
     GetRequestNormal,
     GetRequestWithList,
@@ -96,7 +95,6 @@ __all__ = [
     "DiagnosticSource",
     "EventNotification",
     "ExceptionResponse",
-    "GetItem",
     "GetRequestNext",
     "GetRequestNormal",
     "GetRequestWithList",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
-from gateway.dlms.apdu.common import InvokeId, encode_descriptor, read_descriptor
-from gateway.dlms.axdr import decode_at
-from gateway.dlms.axdr.octets import OctetReader, counted, encode_length, unsigned
-from gateway.dlms.selective_access import SelectiveAccess, encode_access, read_access
-from gateway.errors import DecodeError, UsageError
+from gateway.dlms.apdu.common import InvokeId
+from gateway.dlms.apdu.lists import (
+    ATTRIBUTE_OCTETS,
+    AttributeItem,
+    encode_sequence,
+    read_sequence,
+    read_value,
+)
+from gateway.dlms.axdr.octets import OctetReader, counted, unsigned
+from gateway.dlms.selective_access import SelectiveAccess
+from gateway.errors import UsageError
 from gateway.model import Obis
 
-_ITEM_OCTETS: Final = 10
-"""The least an attribute of a list takes."""
+_RESULT_OCTETS: Final = 2
+"""The least a result of a list takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,8 @@ class GetRequestNormal:
 
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
-        item = _encode_item(self.class_id, self.obis, self.attribute, self.access)
-        return b"\xc0\x01" + self.invoke.encode() + item
+        item = AttributeItem(self.class_id, self.obis, self.attribute, self.access)
+        return b"\xc0\x01" + self.invoke.encode() + item.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +53,18 @@ class GetRequestNext:
         return b"\xc0\x02" + self.invoke.encode() + unsigned(self.number, 4, "block number")
 
 
-class GetItem(NamedTuple):
-    """One attribute of a list, or a selection of it."""
-
-    class_id: int
-    obis: Obis
-    attribute: int
-    access: SelectiveAccess | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class GetRequestWithList:
     """Read several attributes at once."""
 
     TAG: ClassVar[int] = 0xC0
     invoke: InvokeId
-    items: tuple[GetItem, ...]
+    items: tuple[AttributeItem, ...]
 
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
-        items = b"".join(_encode_item(*item) for item in self.items)
-        return b"\xc0\x03" + self.invoke.encode() + encode_length(len(self.items)) + items
+        items = encode_sequence([item.encode() for item in self.items])
+        return b"\xc0\x03" + self.invoke.encode() + items
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,40 +119,25 @@ class GetResponseWithList:
 
 def encode_results(results: Sequence[bytes | int]) -> bytes:
     """SEQUENCE OF Get-Data-Result; also what the blocks of a long list carry."""
-    return encode_length(len(results)) + b"".join(
-        encode_data_or_error(*((one, None) if isinstance(one, bytes) else (None, one)))
-        for one in results
+    return encode_sequence(
+        [
+            encode_data_or_error(*((one, None) if isinstance(one, bytes) else (None, one)))
+            for one in results
+        ]
     )
 
 
 def read_results(reader: OctetReader) -> tuple[bytes | int, ...]:
     """The results that ``encode_results`` wrote, and nothing behind them."""
-    count = reader.length("number of results")
-    if count > reader.remaining // 2:
-        raise DecodeError(f"{reader.what}: {count} results do not fit", reader.offset)
-    results: list[bytes | int] = []
-    for _ in range(count):
-        if reader.choice("result choice", (0, 1)) == 1:
-            results.append(reader.u8("data-access-result"))
-            continue
-        start = reader.offset
-        _, reader.offset = decode_at(reader.octets, start)
-        results.append(reader.octets[start : reader.offset])
+    results = read_sequence(reader, "results", _RESULT_OCTETS, _read_result)
     reader.end()
-    return tuple(results)
+    return results
 
 
-def _encode_item(
-    class_id: int, obis: Obis, attribute: int, access: SelectiveAccess | None
-) -> bytes:
-    selection = b"\x00" if access is None else b"\x01" + encode_access(access)
-    return encode_descriptor(class_id, obis, attribute) + selection
-
-
-def _read_item(reader: OctetReader) -> GetItem:
-    class_id, obis, attribute = read_descriptor(reader)
-    present = reader.flag("access-selection")
-    return GetItem(class_id, obis, attribute, read_access(reader, class_id) if present else None)
+def _read_result(reader: OctetReader) -> bytes | int:
+    if reader.choice("result choice", (0, 1)) == 1:
+        return reader.u8("data-access-result")
+    return read_value(reader)
 
 
 def encode_data_or_error(data: bytes | None, error: int | None) -> bytes:
@@ -175,14 +157,12 @@ def read_get_request(
     invoke = InvokeId.read(reader)
     request: GetRequestNormal | GetRequestNext | GetRequestWithList
     if choice == 1:
-        request = GetRequestNormal(invoke, *_read_item(reader))
+        request = GetRequestNormal(invoke, *AttributeItem.read(reader))
     elif choice == 2:
         request = GetRequestNext(invoke, reader.unsigned(4, "block number"))
     else:
-        count = reader.length("number of attributes")
-        if count > reader.remaining // _ITEM_OCTETS:
-            raise DecodeError(f"{reader.what}: {count} attributes do not fit", reader.offset)
-        request = GetRequestWithList(invoke, tuple(_read_item(reader) for _ in range(count)))
+        items = read_sequence(reader, "attributes", ATTRIBUTE_OCTETS, AttributeItem.read)
+        request = GetRequestWithList(invoke, items)
     reader.end()
     return request
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from gateway.dlms.apdu.common import encode_descriptor, read_descriptor
 from gateway.dlms.axdr.decoder import decode_at
@@ -14,6 +14,9 @@ from gateway.errors import DecodeError
 from gateway.model import Obis
 
 _Item = TypeVar("_Item")
+
+ATTRIBUTE_OCTETS: Final = 10
+"""The least an attribute of a list takes."""
 
 
 class AttributeItem(NamedTuple):

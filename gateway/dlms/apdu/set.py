@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from gateway.dlms.apdu.common import InvokeId
 from gateway.dlms.apdu.lists import (
+    ATTRIBUTE_OCTETS,
     AttributeItem,
     DataBlock,
     check_pairs,
@@ -192,7 +193,7 @@ def read_set_request(reader: OctetReader) -> SetRequest:
     elif choice == 3:
         request = SetRequestBlock(invoke, DataBlock.read(reader))
     else:
-        items = read_sequence(reader, "attributes", _ITEM_OCTETS, AttributeItem.read)
+        items = read_sequence(reader, "attributes", ATTRIBUTE_OCTETS, AttributeItem.read)
         if choice == 4:
             values = read_sequence(reader, "values", 1, read_value)
             check_pairs(reader, len(items), len(values))
@@ -228,7 +229,3 @@ def read_set_response(reader: OctetReader) -> SetResponse:
 
 def _encode_results(results: tuple[int, ...]) -> bytes:
     return encode_sequence([unsigned(result, 1, "result") for result in results])
-
-
-_ITEM_OCTETS: Final = 10
-"""The least an attribute of a list takes."""

@@ -9,10 +9,10 @@ from gateway.dlms.apdu import (
     ActionResponseNextBlock,
     ActionResponseNormal,
     ActionResult,
+    AttributeItem,
     DataAccessResult,
     DataNotification,
     EventNotification,
-    GetItem,
     GetRequestNormal,
     GetRequestWithList,
     GetResponseNormal,
@@ -65,7 +65,7 @@ def encode_request(request: Request, invoke: InvokeId) -> bytes:
         case Get(class_id, obis, attribute, access):
             return GetRequestNormal(invoke, class_id, obis, attribute, access).encode()
         case GetList(items):
-            listed = tuple(GetItem(i.class_id, i.obis, i.attribute, i.access) for i in items)
+            listed = tuple(AttributeItem(i.class_id, i.obis, i.attribute, i.access) for i in items)
             return GetRequestWithList(invoke, listed).encode()
         case Action(class_id, obis, method, data):
             return ActionRequestNormal(invoke, class_id, obis, method, data).encode()
