@@ -290,7 +290,7 @@ def test_an_apdu_past_the_limit_is_refused_unread() -> None:
         ("E0 00", "general-block-transfer .0xe0. is not supported"),
         ("C2 01 05 0000000000", "time has 5 octets, allowed: 0, 12"),
         ("C2 00 0003 0100010800FF 02", "data is missing"),
-        ("C0 03 C1 02 0003 0100010800FF 02 00", "2 attributes claimed in 11 octet"),
+        ("C0 03 C1 02 0003 0100010800FF 02 00", "2 attributes claimed in 10 octet"),
         ("C0 04 C1", "request type is 4, allowed: 1, 2, 3"),
         ("C4 03 C1 7F 01 03", "127 results claimed in 2 octet"),
         ("C4 03 C1 01 00 1105 FF", "1 octet.s. too many"),
