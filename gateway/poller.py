@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.dlms.association.client import ClientConnection
 from gateway.dlms.association.requests import (
@@ -48,6 +48,22 @@ class Timing:
     repeats: int = 2
     request_s: float = 120.0
     goodbye_s: float = 3.0
+
+
+class NotAssociated(NoAnswer):
+    """Nothing, or nothing more, was answered while an association was opened."""
+
+    def __init__(self, silence: NoAnswer, state: State) -> None:
+        super().__init__(f"{silence}; {_UNANSWERED.get(state, state.name.lower())}")
+        self.is_linked = state is not State.LINKING
+        """Whether somebody answered below the association."""
+
+
+_UNANSWERED: Final = {
+    State.LINKING: "nobody answers the opening of the link (address, speed, wiring?)",
+    State.ASSOCIATING: "the AARQ is not answered (client or server address? or it is busy)",
+    State.AUTHENTICATING: "the HLS proof is not answered",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,10 @@ class Session:
         """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
         self._connection.open()
         self._begin_waiting()
-        event = await self._next_event()
+        try:
+            event = await self._next_event()
+        except NoAnswer as silence:
+            raise NotAssociated(silence, self._connection.state) from None
         if not isinstance(event, AssociationOpened):
             raise RemoteProtocolError(f"opening the association gave {type(event).__name__}")
         return event

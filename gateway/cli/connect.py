@@ -25,6 +25,7 @@ from gateway.profile import (
 )
 from gateway.service.clock import SystemClock
 from gateway.service.reader import OnDemandReader
+from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
 from gateway.store.counters import CounterStore
 from gateway.store.thread import StoreThread
@@ -109,16 +110,6 @@ def _association(profile: FirmwareProfile, client: str) -> str:
     return name
 
 
-def _check_keys(association: Association, keys: MeterKeys) -> None:
-    """Raise UsageError naming the secrets that are missing, before anything is sent."""
-    wanted = (association.secret, association.encryption_key, association.authentication_key)
-    missing = [name for name in wanted if name is not None and getattr(keys, name.value) is None]
-    if missing:
-        raise UsageError(
-            f"client {association.client} needs {', '.join(missing)}: give a --keys file with it"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a meter is, how it is talked to, and as which client."""
@@ -147,7 +138,6 @@ def resolve(options: MeterOptions) -> Target:
             raise UsageError("--auth and --security belong to --profile generic")
         profile = load_profile(options.profile)
         association = _association(profile, options.client)
-    _check_keys(profile.association(association), keys)
     server = options.server if options.server is not None else url.server
     access = MeterAccess(
         meter=MeterId(str(url)),
@@ -157,12 +147,19 @@ def resolve(options: MeterOptions) -> Target:
         server_lower=server,
         timing=Timing(answer_s=options.timeout_s),
     )
+    wanted = profile.association(association)
+    missing = missing_keys(access, wanted)
+    if missing:
+        # Before anything is sent.
+        raise UsageError(
+            f"client {wanted.client} needs {', '.join(missing)}: give a --keys file with it"
+        )
     return Target(url, access, association, options.state or default_state_directory())
 
 
 @asynccontextmanager
-async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
-    """An open session with the meter; everything is closed at the end."""
+async def counters_of(target: Target) -> AsyncIterator[StoreThread[CounterStore]]:
+    """The counters that this laptop keeps."""
     state = target.state
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,6 +175,15 @@ async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
         name="counters",
     )
     try:
+        yield counters
+    finally:
+        await counters.close()
+
+
+@asynccontextmanager
+async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
+    """An open session with the meter; everything is closed at the end."""
+    async with counters_of(target) as counters:
         transport = open_transport(target.url)
         await transport.connect()
         try:
@@ -191,5 +197,3 @@ async def reader(target: Target) -> AsyncIterator[OnDemandReader]:
                 await opened.close()
         finally:
             await transport.close()
-    finally:
-        await counters.close()

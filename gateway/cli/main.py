@@ -10,6 +10,7 @@ from gateway.cli.keys import keys_group
 from gateway.cli.output import software_version
 from gateway.cli.read import read_command
 from gateway.cli.run import run_command
+from gateway.cli.scan import scan_command
 
 
 @click.group()
@@ -18,7 +19,7 @@ def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 
 
-for _command in (run_command, read_command, decode_command, config_group, keys_group):
+for _command in (run_command, read_command, scan_command, decode_command, config_group, keys_group):
     main.add_command(_command)
 
 

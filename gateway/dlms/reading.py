@@ -22,6 +22,7 @@ from gateway.dlms.association.requests import (
 )
 from gateway.dlms.classes import (
     CLOCK,
+    CURRENT_ASSOCIATION,
     DISCONNECT_CONTROL,
     VALUE,
     ClassId,
@@ -54,6 +55,8 @@ Procedure = Generator[Request, Answer, T]
 """Yields requests, is sent their answers (or thrown PeerRefused), returns its result."""
 
 
+_OBJECT_LIST: Final = 2
+_NAME_OCTETS: Final = 6
 LIST_ITEMS: Final = 10
 """Attributes asked for in one list: request and answer of ten scalers fit into any meter's PDU."""
 
@@ -123,6 +126,38 @@ def read_data(class_id: int, obis: Obis, attribute: int) -> Procedure[axdr.Data]
     """One attribute, decoded."""
     answer = yield Get(class_id, obis, attribute)
     return axdr.decode(answer.data)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One object that an association shows."""
+
+    class_id: int
+    version: int
+    obis: Obis
+
+
+def read_object_list() -> Procedure[tuple[ListedObject, ...]]:
+    """What the current association shows (Blue Book class 15, attribute 2), in its order.
+
+    Raises DecodeError for a list of any other shape.
+    """
+    data = yield from read_data(ClassId.ASSOCIATION_LN, CURRENT_ASSOCIATION, _OBJECT_LIST)
+    return tuple(_listed(entry) for entry in _members(data, "the object list"))
+
+
+def _listed(entry: axdr.Data) -> ListedObject:
+    match [member.value for member in _members(entry, "an entry of the object list")]:
+        case [int(class_id), int(version), bytes(name), *_] if len(name) == _NAME_OCTETS:
+            return ListedObject(class_id, version, Obis(name))
+        case _:
+            raise DecodeError("an entry of the object list is not {class, version, name, ...}")
+
+
+def _members(data: axdr.Data, what: str) -> tuple[axdr.Data, ...]:
+    if not isinstance(data.value, tuple):
+        raise DecodeError(f"{what} is not an array or structure")
+    return data.value
 
 
 def read_clock() -> Procedure[CosemDateTime]:

@@ -1,0 +1,139 @@
+"""``gateway scan``: who answers at a URL, as which clients, and what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.cli.connect import BASE, MeterOptions, counters_of, resolve
+from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable
+from gateway.errors import NoAnswer, PeerRefused, SecurityError
+from gateway.model import CaptureList, Obis, unit_name
+from gateway.service.clock import SystemClock
+from gateway.service.scanner import Found, Outcome, Scanner
+from gateway.service.sessions import SessionMaker
+from gateway.transport import open_transport
+
+_EXIT_CODES: Final = {
+    Outcome.OPEN: 0,
+    Outcome.WRONG_KEY: SecurityError.exit_code,
+    Outcome.REJECTED: PeerRefused.exit_code,
+    Outcome.NOT_ANSWERED: NoAnswer.exit_code,
+    Outcome.NO_ANSWER: NoAnswer.exit_code,
+    Outcome.NO_KEYS: NoAnswer.exit_code,
+}
+"""By outcome; of several the first in this order tells."""
+
+
+@click.command("scan")
+@click.argument("url")
+@click.option("--profile", default=BASE, show_default=True, help="Whose associations are tried.")
+@click.option("--keys", type=click.Path(path_type=Path), help="TOML file of secrets, mode 0600.")
+@click.option("--server", type=int, help="The meter's address, instead of the URL's.")
+@click.option("--timeout", "timeout_s", type=float, default=5, show_default=True, help="Seconds.")
+@click.option("--columns", is_flag=True, help="Read what each profile buffer captures, too.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder of the counters.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def scan_command(
+    url: str,
+    profile: str,
+    keys: Path | None,
+    server: int | None,
+    timeout_s: float,
+    state: Path | None,
+    *,
+    columns: bool,
+    as_json: bool,
+) -> None:
+    """Try each association of a meter and say what came of it.
+
+    Tells a wrong address, a refused association and a wrong key apart. Exit code 0 where any
+    association opened.
+    """
+    log_to_stderr()
+    with exit_codes():
+        options = MeterOptions(
+            url=url,
+            profile=profile,
+            client="public",
+            server=server,
+            auth=None,
+            security=None,
+            keys=keys,
+            state=state,
+            timeout_s=timeout_s,
+        )
+        found = asyncio.run(_scan(options, columns=columns))
+        if as_json:
+            print_json({"url": url, "associations": [_document(one) for one in found]})
+        else:
+            _print(found)
+        outcomes = {one.outcome for one in found}
+        sys.exit(next(code for outcome, code in _EXIT_CODES.items() if outcome in outcomes))
+
+
+async def _scan(options: MeterOptions, *, columns: bool) -> list[Found]:
+    target = resolve(options)
+    async with counters_of(target) as counters:
+        sessions = SessionMaker(counters, SystemClock())
+        scanner = Scanner(target.access, sessions, lambda: open_transport(target.url))
+        return await scanner.scan(columns=columns)
+
+
+def _document(one: Found) -> dict[str, object]:
+    return {
+        "association": one.association,
+        "client": one.client,
+        "outcome": one.outcome.value,
+        "detail": one.detail,
+        "device_name": one.device_name,
+        "objects": [
+            {"class": o.class_id, "version": o.version, "obis": str(o.obis)} for o in one.objects
+        ],
+        "columns": {str(obis): _columns(captured) for obis, captured in one.columns},
+    }
+
+
+def _columns(captured: CaptureList) -> list[dict[str, object]]:
+    return [
+        {
+            "class": column.source.class_id,
+            "obis": str(column.source.obis),
+            "attribute": column.source.attribute,
+            "scaler": column.scaler,
+            "unit": None if column.unit is None else unit_name(column.unit),
+        }
+        for column in captured.columns
+    ]
+
+
+def _print(found: list[Found]) -> None:
+    head = ("association", "client", "outcome", "device name", "objects", "detail")
+    rows = [
+        (
+            one.association,
+            one.client,
+            one.outcome.value,
+            printable(one.device_name),
+            len(one.objects) or "",
+            one.detail,
+        )
+        for one in found
+    ]
+    print_table("associations", head, rows)
+    for one in found:
+        for obis, captured in one.columns:
+            names = ("class", "obis", "attribute", "scaler", "unit")
+            print_table(
+                f"{one.association}: {_named(obis)}",
+                names,
+                [tuple(column[name] for name in names) for column in _columns(captured)],
+            )
+
+
+def _named(obis: Obis) -> str:
+    return f"columns of {obis}"
