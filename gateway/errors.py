@@ -105,6 +105,9 @@ class PeerRefused(GatewayError):
 class NoAnswer(GatewayError):
     """No octet, or no complete answer, within the time allowed."""
 
+    is_linked = True
+    """False where not even the opening of the data link was answered."""
+
     exit_code = 3
     retryable = True
 

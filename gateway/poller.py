@@ -50,20 +50,18 @@ class Timing:
     goodbye_s: float = 3.0
 
 
-class NotAssociated(NoAnswer):
-    """Nothing, or nothing more, was answered while an association was opened."""
-
-    def __init__(self, silence: NoAnswer, state: State) -> None:
-        super().__init__(f"{silence}; {_UNANSWERED.get(state, state.name.lower())}")
-        self.is_linked = state is not State.LINKING
-        """Whether somebody answered below the association."""
-
-
 _UNANSWERED: Final = {
     State.LINKING: "nobody answers the opening of the link (address, speed, wiring?)",
     State.ASSOCIATING: "the AARQ is not answered (client or server address? or it is busy)",
     State.AUTHENTICATING: "the HLS proof is not answered",
 }
+
+
+def _not_associated(silence: NoAnswer, state: State) -> NoAnswer:
+    """The silence, with what it was that nobody answered."""
+    error = NoAnswer(f"{silence}; {_UNANSWERED.get(state, state.name.lower())}")
+    error.is_linked = state is not State.LINKING
+    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ class Session:
         try:
             event = await self._next_event()
         except NoAnswer as silence:
-            raise NotAssociated(silence, self._connection.state) from None
+            raise _not_associated(silence, self._connection.state) from None
         if not isinstance(event, AssociationOpened):
             raise RemoteProtocolError(f"opening the association gave {type(event).__name__}")
         return event

@@ -15,7 +15,7 @@ from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import ListedObject, read_capture_list, read_data, read_object_list
 from gateway.errors import DecodeError, NoAnswer, PeerRefused, SecurityError
 from gateway.model import CaptureList, Obis
-from gateway.poller import NotAssociated, Session
+from gateway.poller import Session
 from gateway.profile import Association, KeyName
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker, unreadable
 from gateway.transport.port import Transport
@@ -86,11 +86,9 @@ class Scanner:
         await transport.connect()
         try:
             opened = await self._sessions.associate(self._access, name, transport)
-        except NotAssociated as silence:
+        except NoAnswer as silence:
             linked = silence.is_linked
             return found(Outcome.NOT_ANSWERED if linked else Outcome.NO_ANSWER, silence)
-        except NoAnswer as silence:
-            return found(Outcome.NOT_ANSWERED, silence)
         except PeerRefused as refusal:
             wrong_key = unreadable(refusal)
             return found(Outcome.WRONG_KEY if wrong_key else Outcome.REJECTED, refusal)
