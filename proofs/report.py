@@ -66,19 +66,26 @@ def _page(
 ) -> str:
     lines = [f"# {title}", "", _MADE, "", introduction]
     for name, section in sections.items():
-        lines += ["", f"## {name}", "", PROOFS[name].sentence, ""]
+        proof = PROOFS[name]
+        lines += ["", f"## {name}", "", proof.sentence, ""]
         document = kept.get(name)
         if document is None:
             lines.append("No figures were kept yet.")
-            continue
-        lines += [f"`scripts/prove {name} --json`: {_verdict(document)}", ""]
-        lines += section(document)
+        else:
+            lines += [f"`scripts/prove {name} --json`: {_verdict(document)}", ""]
+            lines += section(document)
+        lines += ["", f"Not proven: {proof.not_proven}"]
     return "\n".join(lines) + "\n"
 
 
 def _verdict(document: Document) -> str:
+    """Whether it holds, how many aims are missed all the same, when and where."""
     machine = document["machine"]
     holds = "**holds**" if document["ok"] else "**does not hold**"
+    aims = document.get("aims", ())
+    missed = sum(not aim["met"] for aim in aims)
+    if missed:
+        holds += f", **{missed} of {len(aims)} aims missed**"
     return (
         f"{holds}; {document['taken_on']}, {document['seconds']:g} s on {machine['processor']}, "
         f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}."
@@ -91,16 +98,36 @@ def _reliability() -> dict[str, Callable[[Document], Iterable[str]]]:
 
 
 def _plain_figures(document: Document) -> Iterable[str]:
-    """Each number as a row; lists of what is open or wrong below."""
-    numbers = {k: v for k, v in document.items() if isinstance(v, (int, float)) and k not in _META}
-    yield from _table(("figure", "value"), ((k.replace("_", " "), v) for k, v in numbers.items()))
-    yield ""
-    for key in ("difference_examples", "mismatch_examples"):
-        for entry in document.get(key, ()):
-            yield f"- {key.replace('_', ' ')}: {json.dumps(entry, ensure_ascii=False)}"
+    """Each figure as a row, with what it must be; examples of what is wrong below."""
+    figures = PROOFS[document["proof"]].figures
+    yield from _table(
+        ("figure", "value", "wanted", "met", "what it is"),
+        (
+            (name.replace("_", " "), document[name], *_judged(document, name), figure.meaning)
+            for name, figure in figures.items()
+        ),
+    )
+    examples = [
+        f"- {key.replace('_', ' ')}: {json.dumps(entry, ensure_ascii=False)}"
+        for key in ("difference_examples", "mismatch_examples")
+        for entry in document.get(key, ())
+    ]
+    if examples:
+        yield from ("", *examples)
 
 
-_META: Final = ("ok", "seconds", "seed")
+def _judged(document: Document, name: str) -> tuple[str, str]:
+    """What a figure must be, and whether it is; nothing where any number will do."""
+    wanted = PROOFS[document["proof"]].figures[name].wanted
+    if wanted is None:
+        return "", ""
+    number = document[wanted] if isinstance(wanted, str) else wanted
+    words = f"as many as {wanted.replace('_', ' ')}" if isinstance(wanted, str) else str(wanted)
+    return words, _met(document[name] == number)
+
+
+def _met(is_met: bool) -> str:
+    return "yes" if is_met else "**no**"
 
 
 def _bench(document: Document) -> Iterable[str]:
@@ -111,7 +138,7 @@ def _bench(document: Document) -> Iterable[str]:
                 aim["what"],
                 aim["value"],
                 _wanted(aim),
-                "yes" if aim["met"] else "**no**",
+                _met(aim["met"]),
                 aim.get("plain_reader", ""),
             )
             for aim in document["aims"]

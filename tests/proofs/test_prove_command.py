@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,10 @@ from proofs import decode as decode_proof
 from proofs.__main__ import main
 from proofs.captures import CaptureFile, capture_files
 
+MADE_UP = Proof(
+    module="proof_of_a_test", sentence="It is made up.", not_proven="Whatever is not made up."
+)
+
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], Any]], str]:
@@ -24,7 +29,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], An
         module = ModuleType("proof_of_a_test")
         module.prove = prove  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "proof_of_a_test", module)
-        proofs = {**PROOFS, "madeup": Proof("proof_of_a_test", "It is made up.")}
+        proofs = {**PROOFS, "madeup": MADE_UP}
         monkeypatch.setattr("proofs.PROOFS", proofs)
         return "madeup"
 
@@ -82,7 +87,7 @@ def test_a_name_that_is_no_proof_is_a_usage_error_that_names_the_proofs() -> Non
 
 
 def test_a_proof_whose_module_is_missing_is_a_usage_error(monkeypatch) -> None:
-    proofs = {"later": Proof("proofs.no_such_module", "Later.")}
+    proofs = {"later": replace(MADE_UP, module="proofs.no_such_module")}
     monkeypatch.setattr("proofs.PROOFS", proofs)
     with pytest.raises(UsageError, match="not part of this checkout"):
         run("later", Options())
