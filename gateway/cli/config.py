@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.output import exit_codes, print_json, say
 from gateway.config import example, load_site, schema
+from gateway.errors import ConfigError, ConfigErrors
 from gateway.service.supervisor import check_site
 
 
@@ -18,12 +19,17 @@ def config_group() -> None:
 
 @config_group.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, of errors too.")
 def check_command(file: Path, as_json: bool) -> None:
     """Name every error of FILE: file, key, value, what is allowed."""
     with exit_codes():
-        site = load_site(file)
-        remarks = check_site(site, str(file))
+        try:
+            site = load_site(file)
+            remarks = check_site(site, str(file))
+        except ConfigError as error:
+            if as_json:
+                print_json({"errors": [_as_fields(one) for one in _each(error)]})
+            raise
         meters = sum(1 for _ in site.meters)
         if as_json:
             print_json(
@@ -38,6 +44,19 @@ def check_command(file: Path, as_json: bool) -> None:
         for remark in remarks:
             say(f"remark: {remark}")
         click.echo(f"{file}: gateway {site.gateway.id}, wires: {len(site.wires)}, meters: {meters}")
+
+
+def _each(error: ConfigError) -> tuple[ConfigError, ...]:
+    return error.errors if isinstance(error, ConfigErrors) else (error,)
+
+
+def _as_fields(error: ConfigError) -> dict[str, str]:
+    return {
+        "file": error.file,
+        "key": error.key,
+        "value": str(error.value),
+        "allowed": error.allowed,
+    }
 
 
 @config_group.command("schema")

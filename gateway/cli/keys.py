@@ -18,7 +18,9 @@ def keys_group() -> None:
 
 
 @keys_group.command("import")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Site file."
+)
 @click.argument("meter")
 @click.argument("file", type=click.Path(path_type=Path))
 def import_command(config_file: Path, meter: str, file: Path) -> None:

@@ -45,17 +45,36 @@ _SNAPSHOTS = (ProfileKind.NAMEPLATE, ProfileKind.INSTANTANEOUS)
 @click.option("--profile", required=True, help="Firmware profile, or 'generic'.")
 @click.option("--client", default="mr", show_default=True, help="mr, us, public, or a number.")
 @click.option("--server", type=int, help="Meter address on its wire (lower HDLC, wPort).")
-@click.option("--auth", type=click.Choice(["none", "lls", "hls2", "gmac"]))
-@click.option("--security", type=click.Choice(["none", "authenticated", "encrypted", "both"]))
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "lls", "hls2", "gmac"]),
+    help="Authentication, with --profile generic.",
+)
+@click.option(
+    "--security",
+    type=click.Choice(["none", "authenticated", "encrypted", "both"]),
+    help="Ciphering, with --profile generic.",
+)
 @click.option("--keys", type=click.Path(path_type=Path), help="Keys file (TOML, mode 0600).")
-@click.option("--set", "set_name", type=click.Choice(list(SETS)))
-@click.option("--obis", "obis_text", help="1-0:1.8.0*255 or 1-0:1.8.0*255:2 (attribute).")
+@click.option(
+    "--set", "set_name", type=click.Choice(list(SETS)), help="What to read; this or --obis."
+)
+@click.option(
+    "--obis", "obis_text", help="One object: 1-0:1.8.0*255, or 1-0:1.8.0*255:2 with its attribute."
+)
 @click.option("--from", "from_text", help="ISO 8601; local to the meter without an offset.")
 @click.option("--to", "to_text", help="ISO 8601.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of the counter store.")
-@click.option("--timeout", "timeout_s", type=float, default=20.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--csv", "as_csv", is_flag=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=20.0,
+    show_default=True,
+    help="Seconds to wait for an answer.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--csv", "as_csv", is_flag=True, help="Rows with a head line.")
 def read_command(
     url: str,
     profile: str,

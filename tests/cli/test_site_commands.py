@@ -84,6 +84,20 @@ def test_a_good_site_is_summed_up(tmp_path: Path) -> None:
     assert len(document["remarks"]) == 2
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_errors_of_a_site_are_one_json_document_where_that_is_asked_for(
+    tmp_path: Path, is_there: bool
+) -> None:
+    path = bad_site(tmp_path) if is_there else tmp_path / "none.toml"
+    result = run("config", "check", path, "--json")
+    assert result.exit_code == 2
+    errors = json.loads(result.stdout)["errors"]
+    assert [set(error) for error in errors] == [{"file", "key", "value", "allowed"}] * len(errors)
+    assert errors[0]["file"] == str(path)
+    assert [error["key"] in result.stderr for error in errors] == [True] * len(errors)
+    assert ("reading.daily_dais" in {error["key"] for error in errors}) is is_there
+
+
 @pytest.mark.parametrize("command", [("config", "check"), ("run", "--config")])
 def test_every_error_of_a_bad_site_is_told_at_once(
     tmp_path: Path, command: tuple[str, ...]
