@@ -32,7 +32,7 @@ from gateway.dlms.security import (
 )
 from gateway.dlms.wrapper import WrapperLink
 from gateway.model import Obis, Secret
-from gateway.poller import Timing, session
+from gateway.session import Timing, session
 from gateway.transport.port import Transport
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport

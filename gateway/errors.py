@@ -102,6 +102,13 @@ class PeerRefused(GatewayError):
         super().__init__(f"{service} refused: {reason}")
 
 
+class Preempted(GatewayError):
+    """The wire was given to something more urgent; what was under way begins anew later."""
+
+    exit_code = 3
+    retryable = True
+
+
 class NoAnswer(GatewayError):
     """No octet, or no complete answer, within the time allowed."""
 

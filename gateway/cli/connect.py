@@ -13,7 +13,6 @@ from typing import Final
 from gateway.errors import UsageError
 from gateway.keys import MeterKeys, load_keys_file
 from gateway.model import MeterId, Obis
-from gateway.poller import Timing
 from gateway.profile import (
     Association,
     Authentication,
@@ -27,6 +26,7 @@ from gateway.service.clock import SystemClock
 from gateway.service.reader import OnDemandReader
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
+from gateway.session import Timing
 from gateway.store.counters import CounterStore
 from gateway.store.thread import StoreThread
 from gateway.store.witness import Witness

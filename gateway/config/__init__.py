@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.config.loader import example, load_site, schema
 from gateway.config.words import (
     BackendKey,
+    Clocks,
     CoverageTarget,
     Gateway,
     Meter,
@@ -19,6 +20,7 @@ from gateway.config.words import (
 
 __all__ = [
     "BackendKey",
+    "Clocks",
     "CoverageTarget",
     "Gateway",
     "Meter",

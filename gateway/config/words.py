@@ -159,6 +159,28 @@ class Reading:
 
 
 @table
+class Clocks:
+    """When meters' clocks are set to the host's; only while that is synchronised.
+
+    A meter lets its clock be set if its profile says how (``time.set_clock``).
+    """
+
+    set: bool = False
+    above_s: Annotated[int, Field(ge=5, le=3600)] = 60
+    """A smaller drift is left alone."""
+    most_s: Annotated[int, Field(ge=5, le=40 * DAY_S)] = 3600
+    """A larger one has another cause than a quartz: it is told, and a person decides."""
+    margin_s: Annotated[int, Field(ge=5, le=300)] = 30
+    """Kept to both ends of the capture interval."""
+    crossing: bool = False
+    """Set a clock also where its drift spans the end of an interval; rows of it are marked."""
+
+    def __post_init__(self) -> None:
+        if self.above_s >= self.most_s:
+            raise ValueError("above_s must be less than most_s")
+
+
+@table
 class CoverageTarget:
     """So much of the previous day's data is to be there so many hours after midnight."""
 
@@ -220,6 +242,7 @@ class Site:
     uplink: Uplink | None = None
     """None: readings are kept here and sent nowhere."""
     reading: Reading = Reading()
+    clocks: Clocks = Clocks()
     coverage: tuple[CoverageTarget, ...] = (
         CoverageTarget(within_hours=8, percent=95),
         CoverageTarget(within_hours=12, percent=98),

@@ -56,6 +56,13 @@ class ClockAttribute(IntEnum):
     STATUS = 4
 
 
+class ClockMethod(IntEnum):
+    """Clock (class 8) methods."""
+
+    SHIFT_TIME = 6
+    """Takes the seconds to add, long, -900 .. 900."""
+
+
 class AssociationMethod(IntEnum):
     """Association LN (class 15) methods."""
 

@@ -2,15 +2,16 @@
 
 Pure: capture times in, spans out. A capture is expected at every multiple of the capture period in
 the meter's local time (Blue Book class 7, capture_period); what the store holds is subtracted; what
-the meter was asked for already and did not have is not asked for again until ``asked`` forgets it.
+the meter was asked for already and did not have is not asked for again until ``asked`` forgets it,
+and never again once it is known as a gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Final
 
 from gateway.errors import UsageError
@@ -34,20 +35,31 @@ class Span:
             raise UsageError(f"a span ends before it starts: {self.from_s} > {self.to_s}")
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierPeriod:
+    """A capture period that was in force up to ``until_s`` (UTC seconds, inclusive)."""
+
+    until_s: int
+    period_s: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cadence:
     """When a profile captures: every ``period_s``, aligned to local midnight.
 
     ``settle_s`` is how long after a capture time the meter may still be writing the row.
+    ``earlier`` are the periods before a meter was given this one, oldest first.
     """
 
     period_s: int
     zone_s: int
     settle_s: int = 60
+    earlier: tuple[EarlierPeriod, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.period_s <= DAY_S or DAY_S % self.period_s:
-            raise UsageError(f"a capture period of {self.period_s} s does not divide the day")
+        for period_s in (self.period_s, *(one.period_s for one in self.earlier)):
+            if not can_be_a_period(period_s):
+                raise UsageError(f"a capture period of {period_s} s does not divide the day")
 
     def last_at(self, now_s: int) -> int:
         """The newest capture time whose row can be read at ``now_s``."""
@@ -58,10 +70,24 @@ class Cadence:
         """When the next row can be read, seen from ``now_s``."""
         return self.last_at(now_s) + self.period_s + self.settle_s
 
-    def times(self, from_s: int, to_s: int) -> range:
-        """All capture times in ``from_s`` .. ``to_s`` inclusive."""
-        first = from_s + -(from_s + self.zone_s) % self.period_s
-        return range(first, to_s + 1, self.period_s)
+    def times(self, from_s: int, to_s: int) -> Sequence[int]:
+        """All capture times in ``from_s`` .. ``to_s`` inclusive, rising."""
+        times: list[int] = []
+        for one in self.earlier:
+            if one.until_s >= from_s:
+                times += self._grid(one.period_s, from_s, min(one.until_s, to_s))
+                from_s = one.until_s + 1
+        latest = self._grid(self.period_s, from_s, to_s)
+        return [*times, *latest] if times else latest
+
+    def _grid(self, period_s: int, from_s: int, to_s: int) -> range:
+        first = from_s + -(from_s + self.zone_s) % period_s
+        return range(first, to_s + 1, period_s)
+
+
+def can_be_a_period(period_s: int) -> bool:
+    """Whether a capture period divides the day, so that captures stay at the same times of day."""
+    return 0 < period_s <= DAY_S and DAY_S % period_s == 0
 
 
 def missing(
@@ -71,20 +97,47 @@ def missing(
     now_s: int,
     captured: Collection[int],
     asked: Collection[int] = (),
-    slice_rows: int = SLICE_ROWS,
-) -> list[Span]:
-    """Spans to read, newest first, so that today is there before the backlog is.
+    gaps: Iterable[Span] = (),
+) -> list[int]:
+    """Capture times to ask for, rising.
 
     ``horizon_s`` is how far back rows are wanted; ``captured`` and ``asked`` are capture times in
-    UTC epoch seconds. Each span holds at most ``slice_rows`` capture times.
+    UTC epoch seconds, ``gaps`` spans in which the meter is known to have no rows.
     """
     last = cadence.last_at(now_s)
-    wanted = [
-        time
-        for time in cadence.times(last - horizon_s, last)
-        if time not in captured and time not in asked
+    known = sorted(gaps)
+    begins = [gap.from_s for gap in known]
+
+    def is_gap(time_s: int) -> bool:
+        at = bisect_right(begins, time_s)
+        return at > 0 and time_s <= known[at - 1].to_s
+
+    return [
+        time_s
+        for time_s in cadence.times(last - horizon_s, last)
+        if time_s not in captured and time_s not in asked and not is_gap(time_s)
     ]
-    return sorted(_slices(_runs(wanted, cadence.period_s), slice_rows), reverse=True)
+
+
+def spans(
+    times: Sequence[int], cadence: Cadence, *, slice_rows: int | None = SLICE_ROWS
+) -> list[Span]:
+    """Spans that cover just these capture times (rising), newest first.
+
+    So today is there before the backlog is. Each span holds at most ``slice_rows`` of them.
+    """
+    if not times:
+        return []
+    wanted = frozenset(times)
+    runs: list[list[int]] = []
+    for time_s in cadence.times(times[0], times[-1]):
+        if time_s not in wanted:
+            runs.append([])
+            continue
+        if not runs or len(runs[-1]) == slice_rows:
+            runs.append([])
+        runs[-1].append(time_s)
+    return [Span(run[0], run[-1]) for run in reversed(runs) if run]
 
 
 def month_starts(*, now_s: int, zone_s: int, count: int, settle_s: int = 60) -> list[int]:
@@ -99,33 +152,3 @@ def month_starts(*, now_s: int, zone_s: int, count: int, settle_s: int = 60) -> 
         starts.append((first - _EPOCH) // timedelta(seconds=1) - zone_s)
         first = (first - timedelta(days=1)).replace(day=1)
     return starts[::-1]
-
-
-def stored_period_s(captured: Iterable[int], *, default_s: int) -> int:
-    """The capture period that stored times (UTC seconds) show, at least ``default_s``.
-
-    For a meter that has not said its period yet: asking it for every capture that its profile
-    would have, and it has not, costs a request for each. A guess that is too long is put right
-    when the meter says its own.
-    """
-    steps = (later - earlier for earlier, later in pairwise(sorted(set(captured))))
-    step = min(steps, default=default_s)
-    return step if step > default_s and step <= DAY_S and DAY_S % step == 0 else default_s
-
-
-def _runs(times: Iterable[int], period_s: int) -> Iterator[list[int]]:
-    run: list[int] = []
-    for time in times:
-        if run and time - run[-1] != period_s:
-            yield run
-            run = []
-        run.append(time)
-    if run:
-        yield run
-
-
-def _slices(runs: Iterable[list[int]], slice_rows: int) -> Iterator[Span]:
-    for run in runs:
-        for start in range(0, len(run), slice_rows):
-            piece = run[start : start + slice_rows]
-            yield Span(piece[0], piece[-1])

@@ -160,6 +160,10 @@ class Time:
     """-1 as the Blue Book has it (India -330); +1 where the meter sends +330."""
     zero_date: Literal["as_sent", "not_specified"] = "as_sent"
     use_deviation: bool = True
+    set_clock: Literal["never", "write", "shift"] = "never"
+    """How the clock may be set (``gateway.dlms.meter_time.ClockSetting``), if the site wants it."""
+    set_with: Name = "utility_settings"
+    """Association with the right to set it."""
 
 
 @table

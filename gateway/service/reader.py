@@ -33,10 +33,10 @@ from gateway.model import (
     Row,
     Value,
 )
-from gateway.poller import Session
 from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
 from gateway.service.sessions import MeterAccess, SessionMaker, time_rules, unreadable
+from gateway.session import Session
 from gateway.transport.port import Transport
 
 Plain: TypeAlias = "Value | list[Plain]"

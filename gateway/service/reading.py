@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import structlog
 
-from gateway.dlms.plan import DAY_S, Span, missing, month_starts, stored_period_s
-from gateway.errors import GatewayError, PeerRefused, SecurityError, StoreError
-from gateway.model import (
-    MeterId,
-    ProfileKind,
-)
+from gateway.dlms.plan import DAY_S, Span, missing, month_starts, spans
+from gateway.errors import GatewayError, PeerRefused, Preempted, SecurityError, StoreError
+from gateway.model import MeterId, ProfileKind
 from gateway.poller import Poller, Priority
-from gateway.profile import FirmwareProfile
+from gateway.profile import Access, FirmwareProfile
+from gateway.service.buffer_reading import MeterSession
 from gateway.service.clock import Clock
+from gateway.service.meter_clock import MeterClock
+from gateway.service.meter_state import (
+    BufferState,
+    Cadences,
+    MeterState,
+    ReadingFigures,
+    Task,
+    cadence_of,
+)
 from gateway.service.sessions import MeterAccess, SessionMaker
-from gateway.service.visit import Cadences, MeterState, ReadingFigures, Task, Visit, cadence_of
+from gateway.service.visit import Visit
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import StoreDoor
 from gateway.transport.port import Transport
@@ -41,9 +48,8 @@ _SPREAD_S: Final = 20
 _REST_S: Final = 900
 """A buffer that is refused or cannot be read is tried again after this."""
 _LOOK_AGAIN_S: Final = 60
-"""A row that is due and not there yet is looked for again after this."""
-_ASKED_AGAIN_S: Final = DAY_S
-"""A meter that did not have a row is asked for it again a day later."""
+"""A row that is due and not there yet is looked for again after this, then after twice as long."""
+_LOOK_AGAIN_MAX_S: Final = 900
 
 
 @dataclass(kw_only=True)
@@ -93,9 +99,14 @@ class ReadingLoop:
             try:
                 tasks = await self._due(access, state)
                 if tasks:
+                    rows = self.figures.rows
                     await self._visit(access, state, tasks)
+                    state.fruitless = 0 if self.figures.rows > rows else state.fruitless + 1
                 state.failures = 0
                 self._wait(state, await self._next_look_s(access, state) - self._now_s())
+            except Preempted:
+                # What came before is stored; the rest is due in the next round.
+                self.figures.preempted += 1
             except StoreError as error:
                 # Our own disk, not the meter: nothing was acknowledged, it is read again.
                 self.figures.failures += 1
@@ -136,36 +147,37 @@ class ReadingLoop:
     async def _due(self, access: MeterAccess, state: MeterState) -> list[Task]:
         """Registers first, then today's blocks and present values, then the backlog."""
         cadences = self.cadences
-        daily = await self._missing(
+        daily = await self._history(
             access, state, ProfileKind.DAILY_LOAD, cadences.daily_days * DAY_S
         )
-        blocks = await self._missing(
+        blocks = await self._history(
             access, state, ProfileKind.BLOCK_LOAD, cadences.block_days * DAY_S
         )
         tasks: list[Task] = []
         if await self._snapshot_due(access, state, ProfileKind.NAMEPLATE, cadences.nameplate_s):
             # Who answers comes before what it says.
             tasks.append(Task(ProfileKind.NAMEPLATE))
-        tasks += [Task(ProfileKind.DAILY_LOAD, span) for span in daily]
+        tasks += daily
         tasks += await self._billing(access, state)
-        tasks += [Task(ProfileKind.BLOCK_LOAD, span) for span in blocks[:1]]
+        tasks += blocks[:1]
         if await self._snapshot_due(
             access, state, ProfileKind.INSTANTANEOUS, cadences.instantaneous_s
         ):
             tasks.append(Task(ProfileKind.INSTANTANEOUS))
-        return tasks + [Task(ProfileKind.BLOCK_LOAD, span) for span in blocks[1:]]
+        return tasks + blocks[1:]
 
     async def _next_look_s(self, access: MeterAccess, state: MeterState) -> int:
         """When the next row can be there; soon again where a young one is still missing."""
         now_s = self._now_s()
         if await self._due(access, state):
-            return now_s + _LOOK_AGAIN_S
-        due_s = [state.last_read_s.get(ProfileKind.INSTANTANEOUS, now_s)]
-        due_s[0] += self.cadences.instantaneous_s
+            return now_s + min(_LOOK_AGAIN_MAX_S, _LOOK_AGAIN_S << min(state.fruitless, 8))
+        last_s = state.of(ProfileKind.INSTANTANEOUS).last_read_s
+        due_s = [(now_s if last_s is None else last_s) + self.cadences.instantaneous_s]
         for kind in (ProfileKind.DAILY_LOAD, ProfileKind.BLOCK_LOAD):
             if _has(access.profile, kind):
                 generic = access.profile.profile_generic(kind)
-                due_s.append(cadence_of(access.profile, generic, state).next_at(now_s))
+                cadence = cadence_of(access.profile, generic, state)
+                due_s.append(cadence.next_at(now_s + state.drift_s) - state.drift_s)
         return max(now_s + 1, min(due_s))
 
     async def _snapshot_due(
@@ -173,7 +185,7 @@ class ReadingLoop:
     ) -> bool:
         if not _has(access.profile, kind) or self._rests(state, kind):
             return False
-        last_s = state.last_read_s.get(kind)
+        last_s = state.of(kind).last_read_s
         if last_s is None:
             row = await self.readings.run(ReadingsStore.latest_row, access.meter, kind)
             last_s = None if row is None else row.received_at_us // 1_000_000
@@ -182,34 +194,40 @@ class ReadingLoop:
 
     def _rests(self, state: MeterState, kind: ProfileKind) -> bool:
         """Whether a buffer that could not be read is left alone for a while."""
-        since_s = state.resting.get(kind)
+        since_s = state.of(kind).resting_s
         return since_s is not None and 0 <= self._now_s() - since_s < _REST_S
 
-    async def _missing(
+    async def _history(
         self, access: MeterAccess, state: MeterState, kind: ProfileKind, horizon_s: int
-    ) -> list[Span]:
+    ) -> list[Task]:
+        """Rows that are missing, newest first: in spans, or at once where the meter takes none."""
         if not _has(access.profile, kind) or self._rests(state, kind):
             return []
-        generic = access.profile.profile_generic(kind)
-        now_s = self._now_s()
+        generic, buffer = access.profile.profile_generic(kind), state.of(kind)
+        meter = access.meter
+        gaps = await self._gaps(meter, buffer, kind)
+        # A row is there when it is time by the meter's clock.
+        now_s = self._now_s() + state.drift_s
         cadence = cadence_of(access.profile, generic, state)
         captured = await self.readings.run(
-            ReadingsStore.captured_times, access.meter, kind, now_s - horizon_s - DAY_S, now_s
+            ReadingsStore.captured_times, meter, kind, now_s - horizon_s - DAY_S, now_s
         )
-        if kind not in state.period_s:
-            # Since the start the meter was not asked yet; the rows it gave before tell.
-            period_s = stored_period_s(captured, default_s=cadence.period_s)
-            cadence = replace(cadence, period_s=period_s)
-        trimmed = await self.readings.run(ReadingsStore.trimmed_through, access.meter, kind)
+        trimmed = await self.readings.run(ReadingsStore.trimmed_through, meter, kind)
         if trimmed is not None:
             horizon_s = max(0, min(horizon_s, cadence.last_at(now_s) - trimmed - 1))
-        return missing(
+        times = missing(
             cadence=cadence,
             horizon_s=horizon_s,
             now_s=now_s,
             captured=frozenset(captured),
-            asked=self._asked(state, kind, now_s).keys(),
+            asked=buffer.asked_lately(self._now_s()).keys(),
+            gaps=gaps,
         )
+        if not times:
+            return []
+        if (buffer.access or generic.access) is Access.ENTRY:
+            return [Task(kind, times=tuple(times))]
+        return [Task(kind, span) for span in spans(times, cadence, slice_rows=buffer.slice_rows)]
 
     async def _billing(self, access: MeterAccess, state: MeterState) -> list[Task]:
         """Rows that the meter made when it closed a month.
@@ -227,43 +245,80 @@ class ReadingLoop:
         captured = await self.readings.run(
             ReadingsStore.captured_times, access.meter, kind, wanted[0], now_s
         )
-        asked = self._asked(state, kind, now_s)
-        missing_s = [t for t in wanted if t > max(captured, default=0) and t not in asked]
-        return [Task(kind, times=tuple(missing_s))] if missing_s else []
+        buffer = state.of(kind)
+        known = {gap.from_s for gap in await self._gaps(access.meter, buffer, kind)}
+        known.update(buffer.asked_lately(now_s))
+        newest_s = max(captured, default=0)
+        missing_s = tuple(t for t in wanted if t > newest_s and t not in known)
+        return [Task(kind, times=missing_s)] if missing_s else []
 
-    def _asked(self, state: MeterState, kind: ProfileKind, now_s: int) -> dict[int, int]:
-        """Capture times that the meter was asked for lately."""
-        asked = state.asked.setdefault(kind, {})
-        for time_s in [t for t, at_s in asked.items() if not 0 <= now_s - at_s < _ASKED_AGAIN_S]:
-            del asked[time_s]
-        return asked
+    async def _gaps(self, meter: MeterId, buffer: BufferState, kind: ProfileKind) -> list[Span]:
+        """Where the meter has no rows.
+
+        Read from the store once, with what the meter said of its capture period.
+        """
+        if buffer.gaps is None:
+            gaps, periods = await self.readings.run(
+                lambda store: (store.notes.gaps(meter, kind), store.notes.periods(meter, kind))
+            )
+            buffer.gaps, buffer.periods = gaps, periods or buffer.periods
+            return gaps
+        return buffer.gaps
 
     # -- one visit ---------------------------------------------------------------------------
 
     async def _visit(self, access: MeterAccess, state: MeterState, tasks: list[Task]) -> None:
         association = self.associations.get(access.meter, "meter_reader")
+        clock = MeterClock(
+            access=access,
+            state=state,
+            readings=self.readings,
+            clock=self.clock,
+            cadences=self.cadences,
+            figures=self.figures,
+        )
 
         async def job(transport: Transport) -> None:
             await transport.flush()
-            opened = await self.sessions.associate(access, association, transport)
+            opened = await self.sessions.associate(
+                access, association, transport, make_room=self._make_room
+            )
             try:
                 self.figures.sessions += 1
-                visit = Visit(
+                meter = MeterSession(
                     access=access,
                     state=state,
                     session=opened,
                     readings=self.readings,
                     clock=self.clock,
-                    cadences=self.cadences,
                     figures=self.figures,
                     stored=self.stored,
                     remember=partial(self.sessions.remember, access, association, opened),
                 )
+                visit = Visit(meter=meter, meter_clock=clock, cadences=self.cadences)
                 await visit.run(tasks)
             finally:
                 await self.sessions.leave(access, association, opened)
 
         await self.poller.submit(job, Priority.ROUTINE)
+        if await clock.may_be_set():
+            await self.poller.submit(partial(self._set_clock, access, clock), Priority.ROUTINE)
+
+    def _make_room(self) -> bool:
+        return self.poller.urgent
+
+    async def _set_clock(
+        self, access: MeterAccess, clock: MeterClock, transport: Transport
+    ) -> None:
+        association = access.profile.time.set_with
+        await transport.flush()
+        opened = await self.sessions.associate(
+            access, association, transport, make_room=self._make_room
+        )
+        try:
+            await clock.set(opened)
+        finally:
+            await self.sessions.leave(access, association, opened)
 
 
 def _has(profile: FirmwareProfile, kind: ProfileKind) -> bool:

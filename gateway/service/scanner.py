@@ -15,9 +15,9 @@ from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import ListedObject, read_capture_list, read_data, read_object_list
 from gateway.errors import DecodeError, NoAnswer, PeerRefused, SecurityError
 from gateway.model import CaptureList, Obis
-from gateway.poller import Session
 from gateway.profile import Association, KeyName
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker, unreadable
+from gateway.session import Session
 from gateway.transport.port import Transport
 
 DEVICE_NAME: Final = Obis.parse("0-0:42.0.0*255")

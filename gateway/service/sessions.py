@@ -30,10 +30,10 @@ from gateway.dlms.wrapper import WrapperLink
 from gateway.errors import NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
-from gateway.poller import Session, Timing, session
 from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
 from gateway.profile import Authentication as ProfileAuthentication
 from gateway.service.clock import Clock
+from gateway.session import Session, Timing, session
 from gateway.store.counter_block import CounterBlock
 from gateway.store.counters import FIRST as FIRST_COUNTER
 from gateway.store.counters import CounterKey, CounterStore
@@ -133,7 +133,12 @@ class SessionMaker:
         self._blocks: dict[CounterKey, CounterBlock] = {}
 
     async def associate(
-        self, access: MeterAccess, association_name: str, transport: Transport
+        self,
+        access: MeterAccess,
+        association_name: str,
+        transport: Transport,
+        *,
+        make_room: Callable[[], bool] = bool,
     ) -> Session:
         """An open session; whoever has it ends it with ``leave``. Raises as ``Session.open``.
 
@@ -141,14 +146,14 @@ class SessionMaker:
         association, how far its counter has gone (IS 15959 handshake). So is, once, a meter that
         refuses our counter: another reader may have gone further. That answer is not
         authenticated: it is believed within ``first_contact_limit``, and later within
-        ``drift_limit`` a day, only.
+        ``drift_limit`` a day, only. ``make_room`` as in ``Session``.
         """
         try:
-            return await self._open(access, association_name, transport)
+            return await self._open(access, association_name, transport, make_room)
         except PeerRefused as refusal:
             if not await self._caught_up(access, association_name, transport, refusal):
                 raise
-        return await self._open(access, association_name, transport)
+        return await self._open(access, association_name, transport, make_room)
 
     async def leave(self, access: MeterAccess, association_name: str, made: Session) -> None:
         """Say goodbye, and remember how far the meter's own counter has gone."""
@@ -167,9 +172,13 @@ class SessionMaker:
             await self._counters.run(CounterStore.note_received, key, title, counter)
 
     async def _open(
-        self, access: MeterAccess, association_name: str, transport: Transport
+        self,
+        access: MeterAccess,
+        association_name: str,
+        transport: Transport,
+        make_room: Callable[[], bool],
     ) -> Session:
-        made = await self._prepare(access, association_name, transport)
+        made = await self._prepare(access, association_name, transport, make_room)
         try:
             await made.open()
         except BaseException:
@@ -178,7 +187,11 @@ class SessionMaker:
         return made
 
     async def _prepare(
-        self, access: MeterAccess, association_name: str, transport: Transport
+        self,
+        access: MeterAccess,
+        association_name: str,
+        transport: Transport,
+        make_room: Callable[[], bool],
     ) -> Session:
         association = access.profile.association(association_name)
         block: CounterBlock | None = None
@@ -194,6 +207,7 @@ class SessionMaker:
             transport,
             access.timing,
             keep_up=None if block is None else partial(self._behind, block),
+            make_room=make_room,
         )
 
     async def _block(self, key: CounterKey) -> CounterBlock:

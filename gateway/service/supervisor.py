@@ -15,20 +15,22 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.config import Meter, Site, Wire
+from gateway.config import Clocks, Meter, Site, Wire
+from gateway.dlms.meter_time import ClockPolicy
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import read_private
 from gateway.keys import Keystore
 from gateway.model import Secret
-from gateway.poller import Poller, Timing
+from gateway.poller import Poller
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
+from gateway.service.meter_state import Cadences
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.uplink import UplinkLoop
-from gateway.service.visit import Cadences
+from gateway.session import Timing
 from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.retention import Budget
@@ -291,6 +293,7 @@ class Service:
             block_days=wire.block_days or reading.block_days,
             drift_limit_s=reading.drift_limit_s,
             verify_capture_list_s=reading.verify_capture_list_s,
+            clocks=_clock_policy(self._site.clocks),
         )
         return ReadingLoop(
             meters=tuple(self._accesses(wire)),
@@ -329,6 +332,17 @@ class Service:
         )
         if self.uplink is not None:
             self.uplink.stored(lane)
+
+
+def _clock_policy(clocks: Clocks) -> ClockPolicy | None:
+    if not clocks.set:
+        return None
+    return ClockPolicy(
+        above_s=clocks.above_s,
+        most_s=clocks.most_s,
+        margin_s=clocks.margin_s,
+        crossing=clocks.crossing,
+    )
 
 
 async def _kept_up(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

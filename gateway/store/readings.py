@@ -26,6 +26,7 @@ from gateway.model import (
 )
 from gateway.store.database import Database, Journal
 from gateway.store.migrations import set_meta
+from gateway.store.notes import Notes
 from gateway.store.opening import OpenReport, open_database
 from gateway.store.outbox import NewMessage, Outbox
 from gateway.store.packing import NewRow, packed
@@ -96,6 +97,7 @@ class ReadingsStore:
         self.report = report
         self.outbox = Outbox(database, stream)
         self.registry = Registry(database, self.outbox)
+        self.notes = Notes(database)
         #: rows refused for lack of room since the store was opened
         self.rows_refused = 0
 

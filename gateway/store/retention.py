@@ -66,6 +66,10 @@ def trim(database: Database, now_s: int, budget: Budget) -> Trimmed:
             "DELETE FROM refused WHERE refused_at_us < ?",
             ((now_s - budget.record_age_s) * 1_000_000,),
         )
+        oldest_s = now_s - budget.record_age_s
+        connection.execute("DELETE FROM gaps WHERE to_s < ?", (oldest_s,))
+        connection.execute("DELETE FROM clock_days WHERE day_s < ?", (oldest_s,))
+        connection.execute("DELETE FROM clock_doubts WHERE to_s < ?", (oldest_s,))
     by_size = 0
     for kind in ORDER:
         while database.octets_used() > budget.max_octets:

@@ -226,8 +226,71 @@ VIEWS: Final = {
         " WHERE i.meter = m.meter AND i.valid_to_s IS NULL) AS connection"
         " FROM sources s JOIN meters m ON m.id = s.meter_id JOIN profiles p ON p.id = s.profile_id"
     ),
+    "v_gaps": (
+        f"SELECT m.meter, p.profile, {_LOCAL.format('g.from_s')} AS first_local,"
+        f" {_LOCAL.format('g.to_s')} AS last_local, g.reason,"
+        f" {_UTC.format('g.declared_at_us / 1000000')} AS declared_utc FROM gaps g"
+        " JOIN meters m ON m.id = g.meter_id JOIN profiles p ON p.id = g.profile_id"
+    ),
+    "v_clocks": (
+        f"SELECT m.meter, {_UTC.format('c.day_s')} AS day_utc, c.checks, c.least_s, c.most_s,"
+        " c.last_s FROM clock_days c JOIN meters m ON m.id = c.meter_id"
+    ),
+    "v_clock_sets": (
+        f"SELECT m.meter, {_UTC.format('c.at_us / 1000000')} AS at_utc, c.before_s, c.after_s,"
+        " c.outcome FROM clock_sets c JOIN meters m ON m.id = c.meter_id"
+    ),
 }
 
 _ISSUER_OF_ACCOUNT: Final = ("ALTER TABLE accounts ADD COLUMN issuer TEXT NOT NULL DEFAULT ''",)
 
-READINGS: Final = Schema("readings", (_READINGS, _ISSUER_OF_ACCOUNT), VIEWS)
+_NOTES: Final = (
+    """CREATE TABLE gaps (
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        profile_id INTEGER NOT NULL REFERENCES profiles (id),
+        from_s INTEGER NOT NULL,
+        to_s INTEGER NOT NULL CHECK (to_s >= from_s),
+        reason TEXT NOT NULL,
+        declared_at_us INTEGER NOT NULL,
+        PRIMARY KEY (meter_id, profile_id, from_s)
+    ) STRICT, WITHOUT ROWID""",
+    # the period that is in force ends at 2^62
+    """CREATE TABLE capture_periods (
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        profile_id INTEGER NOT NULL REFERENCES profiles (id),
+        until_s INTEGER NOT NULL,
+        period_s INTEGER NOT NULL CHECK (period_s > 0),
+        PRIMARY KEY (meter_id, profile_id, until_s)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE clock_days (
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        day_s INTEGER NOT NULL,
+        checks INTEGER NOT NULL,
+        least_s INTEGER NOT NULL,
+        most_s INTEGER NOT NULL,
+        last_s INTEGER NOT NULL,
+        PRIMARY KEY (meter_id, day_s)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE clock_right (
+        meter_id INTEGER PRIMARY KEY REFERENCES meters (id),
+        at_s INTEGER NOT NULL
+    ) STRICT""",
+    # a doubt that is still open ends at 2^62; worst_s is the latest stamp it can have made
+    """CREATE TABLE clock_doubts (
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        from_s INTEGER NOT NULL,
+        to_s INTEGER NOT NULL,
+        worst_s INTEGER NOT NULL,
+        PRIMARY KEY (meter_id, to_s)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE clock_sets (
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        at_us INTEGER NOT NULL,
+        before_s INTEGER NOT NULL,
+        after_s INTEGER,
+        outcome TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX clock_sets_by_meter ON clock_sets (meter_id, at_us)",
+)
+
+READINGS: Final = Schema("readings", (_READINGS, _ISSUER_OF_ACCOUNT, _NOTES), VIEWS)

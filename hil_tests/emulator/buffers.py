@@ -65,6 +65,8 @@ class Buffer:
             case None:
                 indices: Sequence[int] = range(len(self._capture.columns))
             case RangeDescriptor():
+                if self._faults.range_refused:
+                    raise AccessRefused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED)
                 entries = self._in_range(entries, access)
                 indices = self._selected(access.columns)
             case EntryDescriptor():
@@ -74,10 +76,15 @@ class Buffer:
                 ]
             case _:
                 raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
+        if self._faults.rows_at_once and len(entries) > self._faults.rows_at_once:
+            raise AccessRefused(DataAccessResult.OTHER_REASON)
         return self._encode(entries, indices)
 
     def _entries(self) -> list[int]:
         times = list(self._capture.times())
+        if self._capture.period_s and self._faults.rows_lost_every:
+            every, period_s = self._faults.rows_lost_every, self._capture.period_s
+            times = [time for time in times if time // period_s % every]
         if self._capture.period_s and self._faults.unsorted_rows:
             # The slot of a row follows from its number since ever, as in a meter's ring.
             period_s, depth = self._capture.period_s, self._capture.depth

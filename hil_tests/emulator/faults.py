@@ -29,6 +29,12 @@ class Faults:
     """Every fourth row of a buffer comes twice."""
     unsorted_rows: bool = False
     """Buffers come in the order of their ring's slots, not of time."""
+    range_refused: bool = False
+    """Buffers take no selective access by range."""
+    rows_at_once: int = 0
+    """More rows in one answer are refused (other-reason); 0 = any number."""
+    rows_lost_every: int = 0
+    """Every n-th row of a history was never captured: the meter had no power; 0 = none."""
     export_columns_first: bool = False
     """Daily profile: export before import, as another make orders them."""
     extra_column: bool = False

@@ -11,7 +11,14 @@ from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.association.settings import Authentication
 from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.classes import BILLING_DATE, CLOCK, CLOCK_TIME, ClassId, scaler_source
+from gateway.dlms.classes import (
+    BILLING_DATE,
+    CLOCK,
+    CLOCK_TIME,
+    ClassId,
+    ClockMethod,
+    scaler_source,
+)
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import SelectiveAccess
 from gateway.errors import DecodeError
@@ -54,6 +61,7 @@ MANUFACTURER: Final = "EMU"
 FIRMWARE: Final = "EMU-1.0"
 
 _FIFO: Final = 1
+_SHIFT_MOST_S: Final = 900
 _NOTHING: Final = CaptureObject(0, Obis(bytes(6)), 0)
 """sort_object of a profile that is not sorted."""
 
@@ -180,6 +188,13 @@ class Meter:
         self._clock_lost = False
         self._offset_s += wanted - self._at_s
 
+    def _shift_clock(self, data: Data | None) -> None:
+        if data is None or data.tag != Tag.LONG or not isinstance(data.value, int):
+            raise AccessRefused(ActionResult.TYPE_UNMATCHED)
+        if abs(data.value) > _SHIFT_MOST_S:
+            raise AccessRefused(ActionResult.OTHER_REASON)
+        self._offset_s += data.value
+
     # -- objects -----------------------------------------------------------------------------
 
     def _make_objects(self, server_title: bytes) -> Iterator[CosemObject]:
@@ -218,6 +233,7 @@ class Meter:
                 9: constant(octets.enum(1)),
             },
             setters={2: self._set_clock},
+            methods={ClockMethod.SHIFT_TIME: self._shift_clock},
             public=True,
         )
 

@@ -12,8 +12,8 @@ from gateway.dlms.link import Role
 from gateway.dlms.wrapper import WrapperLink
 from gateway.errors import NoAnswer, RemoteProtocolError
 from gateway.model import Obis
-from gateway.poller import Session, Timing
 from gateway.service.simulation import run_simulated
+from gateway.session import Session, Timing
 from gateway.transport.port import Transport
 
 TIMING = Timing(answer_s=5, repeats=2, request_s=60)

@@ -13,8 +13,8 @@ from gateway.dlms.link import Link, Role
 from gateway.dlms.wrapper import WrapperLink
 from gateway.errors import NoAnswer, PeerRefused
 from gateway.model import Obis
-from gateway.poller import Session, Timing, session
 from gateway.service.simulation import run_simulated
+from gateway.session import Session, Timing, session
 from tests.emulator.rig import NOW_S, Rig, meter_scenario
 from tests.service.world import StationTransport
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from gateway.config import Gateway, Meter, Reading, Site, Stores, Wire
+from gateway.config import Clocks, Gateway, Meter, Reading, Site, Stores, Wire
 from gateway.config import Uplink as UplinkTable
 from gateway.config.words import BackendKey
 from gateway.errors import GatewayError, LinkLost, NoAnswer
@@ -150,6 +152,7 @@ class World:
     serial: str = "EM1"
     server: int | None = None
     max_octets: int | None = None
+    clocks: Clocks = field(default_factory=Clocks)
 
     def __post_init__(self) -> None:
         self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
@@ -183,6 +186,7 @@ class World:
                 backend_keys=(BackendKey(id="backend-1", public_key=self.key.public_octets),),
             ),
             reading=self.reading,
+            clocks=self.clocks,
             wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
         )
 
@@ -258,6 +262,11 @@ class World:
         self.broker.deliver(
             Publication(topics.plain(GATEWAY, Kind.COMMIT), sign_command(commit, self.key))
         )
+
+    def notes_of(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query finds in the closed readings.db."""
+        with closing(sqlite3.connect(self.directory / "readings.db")) as database:
+            return database.execute(sql).fetchall()
 
     # -- running -------------------------------------------------------------------------
 

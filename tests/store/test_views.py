@@ -131,8 +131,10 @@ def test_the_outbox_and_the_meters_can_be_seen(opened):
 
 def test_the_views_work_where_the_schema_is_not_trusted(opened):
     opened.execute("PRAGMA trusted_schema = OFF")
+    rows = {"v_gaps": 0, "v_clocks": 0, "v_clock_sets": 0}
     for (name,) in opened.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():
-        assert opened.execute(f"SELECT * FROM {name}").fetchall()
+        found = opened.execute(f"SELECT * FROM {name}").fetchall()
+        assert len(found) >= rows.get(name, 1)
 
 
 def test_a_changed_site_zone_shows_in_local_times(site, opened):
