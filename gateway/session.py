@@ -46,11 +46,13 @@ class Timing:
     ``answer_s`` is the silence after which a frame is repeated (where the link can) up to
     ``repeats`` times; ``request_s`` bounds a whole request however many blocks it takes, so that a
     meter that drips octets cannot hold its wire for ever. ``goodbye_s`` is the patience with a
-    meter that is only asked to let go: a dead one must not cost its bus more.
+    meter that is only asked to let go: a dead one must not cost its bus more. ``opening_repeats``
+    are those of the first frame, to a meter that may not be there at all.
     """
 
     answer_s: float = 5.0
     repeats: int = 2
+    opening_repeats: int = 2
     request_s: float = 120.0
     goodbye_s: float = 3.0
 
@@ -214,8 +216,13 @@ class Session:
             except NoAnswer:
                 self._repeats += 1
                 self._patience_s()
-                if self._repeats > self._timing.repeats or not connection.handle_timeout():
+                if self._repeats > self._most_repeats or not connection.handle_timeout():
                     raise
+
+    @property
+    def _most_repeats(self) -> int:
+        opening = self._connection.state is State.LINKING
+        return self._timing.opening_repeats if opening else self._timing.repeats
 
     def _kept_or_next(self) -> Event | _Finished | NeedData:
         kept, self._kept = self._kept, NEED_DATA

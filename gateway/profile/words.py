@@ -106,6 +106,8 @@ class Link:
     window: Annotated[int, Field(ge=1, le=7)] = 1
     inter_octet_timeout_ms: Positive = 30
     response_timeout_ms: Positive = 20_000
+    serial_timeout_ms: Positive = 2_000
+    """The same on a serial line, where no radio or modem is in between."""
     inactivity_timeout_s: Positive = 120
     max_pdu_octets: Annotated[int, Field(ge=64, le=0xFFFF)] = 0xFFFF
 

@@ -50,7 +50,6 @@ _FEWEST_ROWS: Final = 8
 """A meter that cannot give so many rows at once does not refuse because of their number."""
 _TOO_MUCH: Final = frozenset(
     {
-        "temporary-failure",
         "data-block-unavailable",
         "long-get-aborted",
         "no-long-get-in-progress",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -269,6 +269,9 @@ class ReadingLoop:
 
     async def _visit(self, access: MeterAccess, state: MeterState, tasks: list[Task]) -> None:
         association = self.associations.get(access.meter, "meter_reader")
+        if state.failures:
+            # It may not be there at all: one call tells, and costs its neighbours little.
+            access = replace(access, timing=replace(access.timing, opening_repeats=0))
         clock = MeterClock(
             access=access,
             state=state,

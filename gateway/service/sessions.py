@@ -76,6 +76,15 @@ def time_rules(profile: FirmwareProfile) -> TimeRules:
     )
 
 
+def timing_of(profile: FirmwareProfile, kind: TransportKind) -> Timing:
+    """How patient one has to be with the profile's meters on a wire of this kind."""
+    link = profile.link
+    timeout_ms = link.response_timeout_ms
+    if kind is TransportKind.SERIAL:
+        timeout_ms = min(timeout_ms, link.serial_timeout_ms)
+    return Timing(answer_s=timeout_ms / 1000)
+
+
 def make_link(
     profile: FirmwareProfile, kind: TransportKind, client_sap: int, server_lower: int | None
 ) -> Link:

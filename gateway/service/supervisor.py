@@ -28,9 +28,8 @@ from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
 from gateway.service.meter_state import Cadences
 from gateway.service.reading import ReadingLoop
-from gateway.service.sessions import MeterAccess, SessionMaker
+from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
 from gateway.service.uplink import UplinkLoop
-from gateway.session import Timing
 from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.retention import Budget
@@ -323,7 +322,7 @@ class Service:
             keys=self._parts.keystore.get(meter.keys_of),
             kind=wire.url.kind,
             server_lower=wire.server_of(meter),
-            timing=Timing(answer_s=profile.link.response_timeout_ms / 1000),
+            timing=timing_of(profile, wire.url.kind),
         )
 
     def _stored(self, lane: Lane, sequence: int) -> None:

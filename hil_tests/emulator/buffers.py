@@ -58,6 +58,10 @@ class Buffer:
         """Rows held now."""
         return len(self._entries())
 
+    def held_times(self) -> list[int]:
+        """Capture times of the rows held now, each once, rising."""
+        return sorted(set(self._entries()))
+
     def read(self, access: SelectiveAccess | None) -> bytes:
         """The buffer as an array of structures; raise AccessRefused."""
         entries = self._entries()

@@ -41,6 +41,8 @@ class Faults:
     """Block load: one more column (meter health) at the end than before."""
     energy_scaler_shift: int = 0
     """Added to the scaler of every cumulative energy register; the values follow it."""
+    busy_every: int = 0
+    """Every n-th GET finds the meter busy (temporary-failure); 0 = none."""
     noise_octets: int = 0
     """Octets that are no frame, before every answer."""
     split_octets: int = 0

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from gateway.dlms.cosem_time import TimeRules
 from gateway.errors import UsageError
 from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
-from hil_tests.emulator.keys import keys_for, server_title, write_private
+from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
 from hil_tests.emulator.meter import MANUFACTURER, Meter, MeterSettings
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
@@ -49,6 +49,29 @@ def truth_of(scenario: Scenario, meter: MeterScenario) -> Truth:
         meter.encoding,
         capture_period_s=meter.capture_period_s,
         energy_scaler_shift=meter.faults.energy_scaler_shift,
+    )
+
+
+def make_meter(
+    scenario: Scenario, entry: MeterScenario, keys: MeterKeys, now_s: Callable[[], int]
+) -> Meter:
+    """The meter of an entry, with its household's history, at the end of no wire yet."""
+    settings = MeterSettings(
+        serial=entry.serial,
+        model=entry.model,
+        encoding=entry.encoding,
+        capture_period_s=entry.capture_period_s,
+        policy=int(POLICIES[entry.ciphering]) >> 4,
+        mechanisms=mechanisms(entry),
+        ciphered=entry.ciphering is not Ciphering.NONE,
+        faults=entry.faults,
+    )
+    return Meter(
+        settings,
+        household_of(scenario, entry),
+        server_title=keys.server_title,
+        rules=TimeRules(scenario.zone_minutes, scenario.deviation_sign),
+        now_s=now_s,
     )
 
 
@@ -93,7 +116,6 @@ class Fleet:
         self._now_s = now_s or meter_clock(scenario)
         self._tcp: dict[str, TcpWire] = {}
         self._buses: dict[str, PtyWire] = {}
-        self._rules = TimeRules(scenario.zone_minutes, scenario.deviation_sign)
 
     async def __aenter__(self) -> Self:
         if self._now_s() < self.scenario.installed_s + DAY_S:
@@ -166,23 +188,7 @@ class Fleet:
         keys_folder = self.directory / "keys"
         keys_folder.mkdir(mode=0o700, exist_ok=True)
         keys, keys_file = keys_for(keys_folder, entry.serial, MANUFACTURER)
-        settings = MeterSettings(
-            serial=entry.serial,
-            model=entry.model,
-            encoding=entry.encoding,
-            capture_period_s=entry.capture_period_s,
-            policy=int(POLICIES[entry.ciphering]) >> 4,
-            mechanisms=mechanisms(entry),
-            ciphered=entry.ciphering is not Ciphering.NONE,
-            faults=entry.faults,
-        )
-        meter = Meter(
-            settings,
-            household_of(self.scenario, entry),
-            server_title=keys.server_title,
-            rules=self._rules,
-            now_s=self._now_s,
-        )
+        meter = make_meter(self.scenario, entry, keys, self._now_s)
         return meter, keys_file, partial(Station, entry, keys, meter)
 
     def _bus_url(self, entry: MeterScenario) -> str:

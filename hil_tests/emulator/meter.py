@@ -107,6 +107,7 @@ class Meter:
         self._rules = rules
         self._now_s = now_s
         self._started_s = now_s()
+        self._gets = 0
         self._offset_s = settings.faults.clock_offset_s
         self._clock_lost = settings.faults.clock_at_1970
         self._at_s = self._started_s + self._offset_s
@@ -123,6 +124,11 @@ class Meter:
         )
         self._names = {obis for _, obis in self._objects}
 
+    def held_times(self, profile: str) -> list[int]:
+        """Capture times that a profile's buffer holds now, each once, rising; for the oracle."""
+        self._at_s = self._now_s() + self._offset_s
+        return self._buffers[Obis.parse(profile)].held_times()
+
     def get(
         self,
         association: str,
@@ -136,6 +142,9 @@ class Meter:
         target = self._find(association, class_id, obis)
         if class_id == ClassId.CLOCK and self.settings.faults.clock_refused:
             raise AccessRefused(DataAccessResult.READ_WRITE_DENIED)
+        self._gets += 1
+        if self.settings.faults.busy_every and self._gets % self.settings.faults.busy_every == 0:
+            raise AccessRefused(DataAccessResult.TEMPORARY_FAILURE)
         if access is None:
             return target.get(association, attribute)
         buffer = self._buffers.get(target.obis)

@@ -16,6 +16,7 @@ from gateway.url import BAUD_RATES
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.encodings import Encoding
 from hil_tests.emulator.faults import Faults
+from hil_tests.emulator.trouble import Trouble
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -84,6 +85,7 @@ class MeterScenario:
     ciphering: Ciphering
     settings_authentication: SettingsAuthentication
     faults: Faults
+    trouble: Trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +273,7 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
             "settings_authentication", SettingsAuthentication, "hls2"
         ),
         faults=_faults(table.table("faults")),
+        trouble=_trouble(table.table("trouble")),
     )
     table.finish()
     return meter
@@ -294,6 +297,15 @@ def _faults(table: _Table) -> Faults:
         given[known.name] = value
     table.finish()
     return Faults(**given)
+
+
+def _trouble(table: _Table) -> Trouble:
+    given = {
+        known.name: table.number(known.name, range(1 << 40), known.default)
+        for known in fields(Trouble)
+    }
+    table.finish()
+    return Trouble(**given)
 
 
 def _midnight(root: _Table, key: str, zone_minutes: int) -> int:
