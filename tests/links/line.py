@@ -167,4 +167,4 @@ class Line:
 
 
 def parameters(size: int) -> HdlcParameters:
-    return HdlcParameters(size, size)
+    return HdlcParameters.both_ways(size)

@@ -134,7 +134,7 @@ REJECTS = [
     ("N(R) of nothing", frame(TO_SERVER, 0x70, REQUEST + b"?"), "700008", "invalid receive seq"),
     ("poll from nowhere", frame(TO_SERVER, 0x71), "710008", "invalid receive seq"),
     ("poll for nothing", frame(TO_SERVER, 0xF1), "f10008", "invalid receive seq"),
-    ("unknown control", frame(TO_SERVER, 0x19), "190001", "undefined control"),
+    ("unknown control", frame(TO_SERVER, 0x1D), "1d0001", "undefined control"),
 ]
 
 
