@@ -52,7 +52,7 @@ def test_wishes_are_proposed_and_the_smaller_of_both_holds() -> None:
 
 
 def test_a_meter_that_answers_without_parameters_means_the_standards() -> None:
-    link = client_link(parameters=line.parameters(2030))
+    link = client_link(parameters=HdlcParameters.both_ways(2030))
     link.connect()
     feed(link, UA)
     assert link.parameters == HdlcParameters()

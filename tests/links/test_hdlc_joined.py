@@ -262,6 +262,11 @@ def hostile(data: st.DataObject) -> bytes:
     return whole
 
 
+WINDOWS = HdlcParameters.both_ways(32, 7)
+windowed_client = partial(line.opened, Role.CLIENT, WINDOWS)
+windowed_server = partial(line.opened, Role.SERVER, WINDOWS)
+
+
 @pytest.mark.parametrize(
     "begin",
     [
@@ -269,6 +274,8 @@ def hostile(data: st.DataObject) -> bytes:
         line.connected_client,
         line.server_link,
         line.connected_server,
+        windowed_client,
+        windowed_server,
     ],
 )
 @given(data=st.data())
@@ -277,7 +284,7 @@ def test_whatever_arrives_ends_in_an_event_a_typed_error_or_need_data(
 ) -> None:
     octets = hostile(data)
     cuts = data.draw(st.lists(st.integers(0, len(octets)), max_size=6).map(sorted))
-    asks = begin is line.connected_client and data.draw(st.booleans())
+    asks = begin in (line.connected_client, windowed_client) and data.draw(st.booleans())
 
     def outcome(places: list[int]) -> list[object]:
         link = begin()

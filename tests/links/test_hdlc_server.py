@@ -5,7 +5,6 @@ import pytest
 from gateway.dlms.hdlc import HdlcAddress, HdlcParameters
 from gateway.dlms.link import ApduReceived, LinkClosed, LinkOpened
 from gateway.errors import DecodeError, LocalProtocolError
-from tests.links import line
 from tests.links.line import (
     SERVER,
     TO_CLIENT,
@@ -33,7 +32,7 @@ def test_a_call_is_answered_with_the_smaller_of_both_wishes() -> None:
 
 
 def test_a_call_without_parameters_means_the_standards() -> None:
-    link = server_link(parameters=line.parameters(2030))
+    link = server_link(parameters=HdlcParameters.both_ways(2030))
     feed(link, SNRM)
     assert link.data_to_send() == frame(TO_CLIENT, 0x73, HdlcParameters().encode())
 

@@ -1,13 +1,15 @@
 """Windows above 1: sequences written out by hand, both stations, and what is refused."""
 
 import itertools
+from typing import Any
 
 import pytest
 
 from gateway.dlms.hdlc import HdlcLink, HdlcParameters
 from gateway.dlms.limits import Limits
-from gateway.dlms.link import NEED_DATA, ApduReceived, LinkClosed, LinkEvent, LinkOpened, Role
+from gateway.dlms.link import NEED_DATA, ApduReceived, LinkClosed, LinkEvent, Role
 from gateway.errors import LimitExceeded, RemoteProtocolError
+from tests.links import line
 from tests.links.hdlc_sequences import SEGMENT_OCTETS, SEQUENCES, Row, Sequence
 from tests.links.line import (
     TO_CLIENT,
@@ -22,19 +24,8 @@ from tests.links.line import (
 ANSWER = b"\xe6\xe7\x00"
 
 
-def opened(role: Role, window: int, **changes: object) -> HdlcLink:
-    """A link whose other end proposed the same as this one."""
-    both = HdlcParameters.both_ways(SEGMENT_OCTETS, window)
-    if role is Role.CLIENT:
-        link = client_link(parameters=both, **changes)
-        link.connect()
-        assert feed(link, frame(TO_CLIENT, 0x73, both.encode())) == [LinkOpened()]
-    else:
-        link = server_link(parameters=both, **changes)
-        assert feed(link, frame(TO_SERVER, 0x93, both.encode())) == [LinkOpened()]
-    assert link.parameters == both
-    link.data_to_send()
-    return link
+def opened(role: Role, window: int, **changes: Any) -> HdlcLink:
+    return line.opened(role, HdlcParameters.both_ways(SEGMENT_OCTETS, window), **changes)
 
 
 def turns(sequence: Sequence) -> list[tuple[Role | None, list[Row]]]:
