@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -43,9 +44,9 @@ DAY = reading.range_of(Span(MIDNIGHT - DAY_S + 1, MIDNIGHT), RULES)
 TIMING = Timing(answer_s=30, repeats=0)
 
 
-def rig_with(octets: int, window: int) -> Rig:
+def rig_with(octets: int, window: int, more: str = "") -> Rig:
     text = f"information_octets = {octets}\nwindow = {window}\nturnaround_ms = {TURNAROUND_MS}"
-    return Rig(meter_scenario(text, wire="hdlc+tcp"))
+    return Rig(meter_scenario(f"{text}\n{more}", wire="hdlc+tcp"))
 
 
 def link_of(octets: int, window: int, *quirks: Quirk) -> Link:
@@ -88,6 +89,34 @@ def test_a_meter_that_agrees_to_less_is_read_whole_too() -> None:
     assert isinstance(link, HdlcLink)
     assert link.parameters == HdlcParameters.both_ways(200, 3)
     assert plain(read(client, BLOCK)) == expected(rig, BLOCK)
+    client.close()
+
+
+@pytest.mark.parametrize("fault", ["drop_every = 3", "noise_octets = 9", "split_octets = 1"])
+def test_faults_of_the_wire_cost_no_row_and_double_none(fault: str) -> None:
+    rig = rig_with(64, 7, f"faults.{fault}")
+    client = rig.client("meter_reader", link=link_of(64, 7))
+    client.open()
+    assert plain(read(client, BLOCK)) == expected(rig, BLOCK)
+    client.close()
+
+
+def test_one_spoilt_frame_of_a_window_costs_its_tail_and_no_row() -> None:
+    rig = rig_with(64, 7)
+    client = rig.client("meter_reader", link=link_of(64, 7))
+    exchange, heard = client.exchange, [0]
+
+    def spoil(octets: bytes) -> Iterator[bytes]:
+        for piece in exchange(octets):
+            heard[0] += 1
+            at = heard[0] % 7 * 70 % len(piece)
+            yield piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :] if heard[0] % 3 else piece
+
+    client.open()
+    client.exchange = spoil
+    assert plain(read(client, BLOCK, DAY)) == [
+        row for row in expected(rig, BLOCK) if MIDNIGHT - DAY_S < row[0] <= MIDNIGHT
+    ]
     client.close()
 
 
