@@ -68,7 +68,7 @@ def make_link(options: argparse.Namespace) -> Link:
         Role.CLIENT,
         client=HdlcAddress(options.client),
         server=server,
-        parameters=HdlcParameters(options.info_field, options.info_field),
+        parameters=HdlcParameters.both_ways(options.info_field, options.window),
     )
 
 
@@ -154,6 +154,7 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--physical", type=int)
     parser.add_argument("--address-length", type=int, choices=[2, 4], default=4)
     parser.add_argument("--info-field", type=int, default=128)
+    parser.add_argument("--window", type=int, default=1)
     parser.add_argument("--auth", choices=AUTHENTICATIONS, default="none")
     parser.add_argument("--security", choices=POLICIES, default="none")
     parser.add_argument("--zone-minutes", type=int, default=330)

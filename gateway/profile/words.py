@@ -66,7 +66,7 @@ class Quirk(StrEnum):
     """Deviations from the standard that the core can bear; closed, and each off by default."""
 
     FROZEN_RECEIVE_SEQUENCE = "frozen_receive_sequence"
-    """HDLC N(R) does not count what was received."""
+    """HDLC N(R) does not count what was received; such a meter is sent frames one by one."""
     TAGGED_NOTIFICATION_DATE_TIME = "tagged_notification_date_time"
     """DataNotification with its date-time as a tagged octet-string (09 0C ...)."""
     TRAILING_OCTETS = "trailing_octets"
@@ -103,7 +103,9 @@ class Link:
     server_lower: ServerSap | None = None
     """Physical device, where the site file or the URL does not say."""
     info_field_octets: Annotated[int, Field(ge=16, le=2030)] = 128
+    """Largest HDLC information field to propose, each way; the meter may agree to less."""
     window: Annotated[int, Field(ge=1, le=7)] = 1
+    """HDLC frames in a row to propose, each way; the meter may agree to less."""
     inter_octet_timeout_ms: Positive = 30
     response_timeout_ms: Positive = 20_000
     serial_timeout_ms: Positive = 2_000

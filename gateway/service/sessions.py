@@ -98,6 +98,7 @@ def make_link(
     if lower is not None and octets == 1:
         # An address of two parts does not fit into one octet (Green Book 8.4.2.2).
         octets = 2 if link.server_upper < 0x80 and lower < 0x80 else 4
+    frozen = Quirk.FROZEN_RECEIVE_SEQUENCE in profile.quirks
     return HdlcLink(
         Role.CLIENT,
         client=HdlcAddress(client_sap),
@@ -105,8 +106,10 @@ def make_link(
         parameters=HdlcParameters(
             max_information_transmit=link.info_field_octets,
             max_information_receive=link.info_field_octets,
+            window_transmit=1 if frozen else link.window,
+            window_receive=link.window,
         ),
-        tolerate_frozen_receive_sequence=Quirk.FROZEN_RECEIVE_SEQUENCE in profile.quirks,
+        tolerate_frozen_receive_sequence=frozen,
     )
 
 

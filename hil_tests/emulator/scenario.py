@@ -65,8 +65,8 @@ class MeterScenario:
     """One meter; ``address`` is its physical (lower) HDLC address, unless that has one octet.
 
     ``port`` 0 takes a free one. ``turnaround_ms`` passes between the last octet heard and the
-    first sent. ``information_octets`` is the largest HDLC information field, ``pdu_octets`` the
-    largest APDU that it takes and sends.
+    first sent. ``information_octets`` is the largest HDLC information field and ``window`` the most
+    frames in a row, both each way; ``pdu_octets`` is the largest APDU that it takes and sends.
     """
 
     serial: str
@@ -78,6 +78,7 @@ class MeterScenario:
     address: int
     address_octets: int
     information_octets: int
+    window: int
     pdu_octets: int
     capture_period_s: int
     exports: bool
@@ -264,6 +265,7 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
         address=table.number("address", _addresses(octets), _DEFAULT_ADDRESS),
         address_octets=octets,
         information_octets=table.number("information_octets", range(16, 2031), 128),
+        window=table.number("window", range(1, 8), 1),
         pdu_octets=table.number("pdu_octets", range(64, 1 << 16), 1024),
         capture_period_s=table.one_of("capture_period_s", (900, 1800, 3600), 1800),
         exports=table.flag("exports", False),

@@ -65,7 +65,7 @@ def make_link(scenario: MeterScenario) -> Link:
         Role.SERVER,
         client=None,
         server=hdlc_address(upper, lower, scenario.address_octets),
-        parameters=HdlcParameters(scenario.information_octets, scenario.information_octets),
+        parameters=HdlcParameters.both_ways(scenario.information_octets, scenario.window),
     )
 
 

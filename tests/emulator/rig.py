@@ -115,8 +115,10 @@ class Rig:
         if answer:
             yield from self.spoiler.pieces(answer)
 
-    def client(self, name: str, *, counters: Iterator[int] | None = None) -> Client:
-        """A client of one association, its counters at 1 unless given."""
+    def client(
+        self, name: str, *, counters: Iterator[int] | None = None, link: Link | None = None
+    ) -> Client:
+        """A client of one association, its counters at 1 and a link of its own unless given."""
         policy = POLICIES[self.scenario.ciphering]
         mechanism = mechanisms(self.scenario)[name]
         protected = name != "public" and (policy or mechanism is Authentication.HLS_GMAC)
@@ -135,9 +137,8 @@ class Rig:
             else None,
             random_bytes=lambda size: bytes(range(1, size + 1)),
         )
-        return Client(
-            ClientConnection(self._link(BY_NAME[name].client_sap), settings), self.exchange
-        )
+        link = link or self._link(BY_NAME[name].client_sap)
+        return Client(ClientConnection(link, settings), self.exchange)
 
     def _link(self, client_sap: int) -> Link:
         entry = self.scenario
@@ -147,7 +148,7 @@ class Rig:
             Role.CLIENT,
             client=HdlcAddress(client_sap),
             server=hdlc_address(1, entry.address, entry.address_octets),
-            parameters=HdlcParameters(512, 512),
+            parameters=HdlcParameters.both_ways(max(512, entry.information_octets), entry.window),
         )
 
 

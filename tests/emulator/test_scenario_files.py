@@ -69,6 +69,7 @@ def test_faults_are_off_unless_named():
         (f'seed = 1\n{WRAPPER}bus = "x"\n', "meter[0].bus", "nowhere else"),
         (f"seed = 1\n{WRAPPER}capture_period_s = 600\n", "meter[0].capture_period_s", "900 or"),
         (f"seed = 1\n{WRAPPER}address = 127\n", "meter[0].address", "16 to 126"),
+        (f"seed = 1\n{WRAPPER}window = 8\n", "meter[0].window", "1 to 7"),
         (f"seed = 1\n{WRAPPER}exports = 1\n", "meter[0].exports", "true or false"),
         (f"seed = 1\n{WRAPPER}faults.quiet = true\n", "meter[0].faults.quiet", "unknown"),
         (f"seed = 1\n{WRAPPER}faults.silent = 1\n", "meter[0].faults.silent", "true or"),

@@ -89,6 +89,20 @@ def connected_server(**changes: Any) -> HdlcLink:
     return link
 
 
+def opened(role: Role, parameters: HdlcParameters, **changes: Any) -> HdlcLink:
+    """A link whose other end proposed the same as this one."""
+    if role is Role.CLIENT:
+        link = client_link(parameters=parameters, **changes)
+        link.connect()
+        assert feed(link, frame(TO_CLIENT, 0x73, parameters.encode())) == [LinkOpened()]
+    else:
+        link = server_link(parameters=parameters, **changes)
+        assert feed(link, frame(TO_SERVER, 0x93, parameters.encode())) == [LinkOpened()]
+    assert link.parameters == parameters
+    link.data_to_send()
+    return link
+
+
 def frame(
     addresses: bytes, control: int, information: bytes = b"", *, segmented: bool = False
 ) -> bytes:
@@ -164,7 +178,3 @@ class Line:
                 if isinstance(event, ApduReceived):
                     self.answers.append(event.apdu)
         return bool(sent or said)
-
-
-def parameters(size: int) -> HdlcParameters:
-    return HdlcParameters(size, size)

@@ -1,8 +1,10 @@
 """The client station against a scripted meter, octet by octet."""
 
+from collections.abc import Callable
+
 import pytest
 
-from gateway.dlms.hdlc import HdlcAddress, HdlcParameters
+from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.hdlc.frame import Reject, encode_reject
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import NEED_DATA, ApduReceived, LinkClosed, LinkOpened
@@ -50,7 +52,7 @@ def test_wishes_are_proposed_and_the_smaller_of_both_holds() -> None:
 
 
 def test_a_meter_that_answers_without_parameters_means_the_standards() -> None:
-    link = client_link(parameters=line.parameters(2030))
+    link = client_link(parameters=HdlcParameters.both_ways(2030))
     link.connect()
     feed(link, UA)
     assert link.parameters == HdlcParameters()
@@ -135,7 +137,7 @@ def test_a_busy_meter_holds_the_next_segment_back() -> None:
 def test_a_meter_that_is_never_ready_ends_in_a_limit(control: int) -> None:
     link = connected_client(limits=Limits(fruitless_frames=10))
     link.send_apdu(b"?")
-    feed(link, *[frame(TO_CLIENT, control)] * 10)
+    feed(link, *[frame(TO_CLIENT, control)] * 11)  # the first one acknowledges the request
     with pytest.raises(LimitExceeded, match="without progress"):
         feed(link, frame(TO_CLIENT, control))
 
@@ -205,12 +207,12 @@ I_FRAME = ANSWER + b"a"
 BREACHES = [
     ("N(S) ahead", frame(TO_CLIENT, 0x32, I_FRAME), "N.S. = 1, expected 0"),
     ("N(R) frozen", frame(TO_CLIENT, 0x10, I_FRAME), "N.R. = 0, expected 1.*tolerate_frozen"),
-    ("N(R) ahead", frame(TO_CLIENT, 0x51), "N.R. = 2, expected 1"),
+    ("N(R) ahead", frame(TO_CLIENT, 0x51), "N.R. = 2, expected 0 to 1"),
     ("no LLC", frame(TO_CLIENT, 0x30, b"\x61\x00"), "LLC header e6 e7 00 expected, found 61 00"),
     ("LLC of a client", frame(TO_CLIENT, 0x30, REQUEST), "LLC header"),
     ("nothing inside", frame(TO_CLIENT, 0x30), "found nothing"),
     ("a command", frame(TO_CLIENT, 0x93), "93 is no response"),
-    ("unknown control", frame(TO_CLIENT, 0x19), "19 is no response"),
+    ("unknown control", frame(TO_CLIENT, 0x1D), "1d is no response"),
 ]
 
 
@@ -339,11 +341,18 @@ def test_steps_out_of_turn_are_refused_by_name() -> None:
         link.send_apdu(b"?")
 
 
-def test_a_client_needs_an_address_and_window_1() -> None:
+def test_a_client_needs_an_address() -> None:
     with pytest.raises(UsageError, match="address"):
         client_link(client=None)
-    with pytest.raises(UsageError, match="windows above 1"):
-        client_link(parameters=HdlcParameters(128, 128, 1, 7))
+
+
+@pytest.mark.parametrize("begin", [client_link, line.server_link])
+def test_a_peer_whose_receive_number_never_counts_is_sent_no_windows(
+    begin: Callable[..., HdlcLink],
+) -> None:
+    with pytest.raises(UsageError, match="window of 2 frames to a peer whose"):
+        begin(parameters=HdlcParameters(128, 128, 2, 1), tolerate_frozen_receive_sequence=True)
+    begin(parameters=HdlcParameters(128, 128, 1, 7), tolerate_frozen_receive_sequence=True)
 
 
 def test_a_client_knows_its_own_sap() -> None:

@@ -50,7 +50,8 @@ CONTROLS = [
     (0x97, FrameType.FRMR, None, None),
     (0x13, FrameType.UI, None, None),
     (0x03, FrameType.UI, None, None),
-    (0x19, None, None, None),  # REJ
+    (0x19, FrameType.REJ, None, 0),
+    (0x1D, None, None, None),  # SREJ
     (0xBF, None, None, None),  # XID
 ]
 

@@ -1,13 +1,17 @@
 """Client and server joined in memory: any APDU, any wire, exactly once."""
 
+import itertools
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
+from gateway.dlms.hdlc.frame import Frame, FrameType
 from gateway.dlms.hdlc.states import TABLE, State, Step, after
 from gateway.dlms.limits import Limits
 from gateway.dlms.link import NEED_DATA, ApduReceived, LinkClosed, LinkOpened, Role
@@ -19,9 +23,11 @@ ADDRESSES = [HdlcAddress(1), HdlcAddress(1, 17, 2), HdlcAddress(1, 12345, 4)]
 PATIENT = Limits(garbage_octets=10**9, fruitless_frames=10**6)
 
 sizes = st.one_of(st.integers(16, 2030), st.sampled_from([16, 128, 2030]))
-# No APDU begins with the octets of an LLC header, which meters are known to write twice.
+windows = st.integers(1, 7)
+parameters = st.builds(HdlcParameters, sizes, sizes, windows, windows)
+# No APDU begins with the octets of an LLC header, which stations are known to write twice.
 apdus = st.one_of(
-    st.binary(max_size=600).filter(lambda apdu: not apdu.startswith(b"\xe6\xe7\x00")),
+    st.binary(max_size=600).filter(lambda apdu: not apdu.startswith(b"\xe6")),
     st.integers(0, 5000).map(lambda size: bytes(n % 251 for n in range(size))),
 )
 
@@ -41,10 +47,41 @@ def joined(
     )
 
 
+class Sendings:
+    """Watches a line on which nothing is lost: who sends how much before the turn is passed."""
+
+    def __init__(self, client: HdlcParameters, server: HdlcParameters) -> None:
+        self._proposed = {Role.CLIENT: client, Role.SERVER: server}
+        self._in_a_row = 0
+        self._numbers = {role: itertools.cycle(range(8)) for role in Role}
+        self.repeated = 0
+
+    def take(self, octets: bytes) -> bytes:
+        """Check one frame."""
+        (frame,) = line.frames_of([octets])
+        client = line.CLIENT.encode()
+        sender = Role.CLIENT if frame.source == client else Role.SERVER
+        if frame.type is FrameType.I:
+            self._check(frame, sender)
+        self._in_a_row = 0 if frame.poll_final else self._in_a_row + 1
+        return octets
+
+    def _check(self, frame: Frame, sender: Role) -> None:
+        receiver = Role.SERVER if sender is Role.CLIENT else Role.CLIENT
+        own, other = self._proposed[sender], self._proposed[receiver]
+        size = min(own.max_information_transmit, other.max_information_receive)
+        window = min(own.window_transmit, other.window_receive)
+        assert len(frame.information) <= size
+        assert self._in_a_row < window
+        # The last of a window passes the turn, and one that has room for more does not.
+        assert frame.poll_final == (not frame.segmented or self._in_a_row + 1 == window)
+        self.repeated += frame.send_sequence != next(self._numbers[sender])
+
+
 @given(
     address=st.sampled_from(ADDRESSES),
-    ours=st.builds(HdlcParameters, sizes, sizes),
-    theirs=st.builds(HdlcParameters, sizes, sizes),
+    ours=parameters,
+    theirs=parameters,
     exchanges=st.lists(st.tuples(apdus, apdus), min_size=1, max_size=10),
 )
 def test_any_apdu_passes_both_ways(
@@ -54,13 +91,15 @@ def test_any_apdu_passes_both_ways(
     exchanges: list[tuple[bytes, bytes]],
 ) -> None:
     answers = iter([answer for _, answer in exchanges])
-    wire = joined(address, ours, theirs, lambda _: next(answers))
+    sent = Sendings(ours, theirs)
+    wire = joined(address, ours, theirs, lambda _: next(answers), sent.take)
     wire.client.connect()
     wire.run()
     for request, _ in exchanges:
         wire.client.send_apdu(request)
         wire.run(timeouts=0)
     assert list(zip(wire.requests, wire.answers, strict=True)) == exchanges
+    assert sent.repeated == 0
     wire.client.disconnect()
     wire.run()
     with pytest.raises(LocalProtocolError, match="while disconnected"):
@@ -91,18 +130,8 @@ def bad_wire(seed: int) -> Callable[[bytes], bytes]:
     return spoil
 
 
-@given(
-    seed=st.integers(0, 2**32),
-    address=st.sampled_from(ADDRESSES),
-    size=st.integers(16, 300),
-    exchanges=st.lists(st.tuples(apdus, apdus), min_size=1, max_size=6),
-)
-def test_over_a_bad_wire_everything_arrives_exactly_once(
-    seed: int, address: HdlcAddress, size: int, exchanges: list[tuple[bytes, bytes]]
-) -> None:
-    answers = iter([answer for _, answer in exchanges])
-    both = HdlcParameters(size, size)
-    wire = joined(address, both, both, lambda _: next(answers), bad_wire(seed))
+def carried(wire: line.Line, exchanges: list[tuple[bytes, bytes]]) -> None:
+    """Connect, and ask for each answer; asserts that all of it arrives exactly once, in order."""
     wire.client.connect()
     wire.run()
     assert wire.openings == 1
@@ -110,6 +139,106 @@ def test_over_a_bad_wire_everything_arrives_exactly_once(
         wire.client.send_apdu(request)
         wire.run()
     assert list(zip(wire.requests, wire.answers, strict=True)) == exchanges
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    address=st.sampled_from(ADDRESSES),
+    ours=parameters,
+    theirs=parameters,
+    exchanges=st.lists(st.tuples(apdus, apdus), min_size=1, max_size=6),
+)
+def test_over_a_bad_wire_everything_arrives_exactly_once(
+    seed: int,
+    address: HdlcAddress,
+    ours: HdlcParameters,
+    theirs: HdlcParameters,
+    exchanges: list[tuple[bytes, bytes]],
+) -> None:
+    answers = iter([answer for _, answer in exchanges])
+    carried(joined(address, ours, theirs, lambda _: next(answers), bad_wire(seed)), exchanges)
+
+
+@pytest.mark.parametrize("size", [32, 300])
+@pytest.mark.parametrize("upwards", range(1, 8))
+@pytest.mark.parametrize("downwards", range(1, 8))
+def test_over_a_bad_wire_every_pair_of_windows_delivers(
+    upwards: int, downwards: int, size: int
+) -> None:
+    ours = HdlcParameters(size, size, upwards, downwards)
+    theirs = HdlcParameters(size, size, downwards, upwards)
+    # Requests and answers each longer than two windows, so that numbers come round.
+    exchanges = [(bytes([n]) * 17 * size, bytes([n]) * 18 * size) for n in range(3)]
+    for seed in range(3):
+        answers = iter([answer for _, answer in exchanges])
+        answer = partial(lambda left, _: next(left), answers)
+        carried(joined(ADDRESSES[1], ours, theirs, answer, bad_wire(seed)), exchanges)
+
+
+def counted(spoil: Callable[[bytes], bytes], most: int) -> Callable[[bytes], bytes]:
+    """The same wire, and a failure when more frames than ``most`` are sent over it."""
+    frames = iter(range(most))
+
+    def take(octets: bytes) -> bytes:
+        assert next(frames, None) is not None, f"more than {most} frames"
+        return spoil(octets)
+
+    return take
+
+
+@given(ours=parameters, theirs=parameters, octets=st.integers(0, 5000))
+def test_a_wire_that_doubles_every_frame_makes_traffic_a_few_times_as_much(
+    ours: HdlcParameters, theirs: HdlcParameters, octets: int
+) -> None:
+    """Each copy of a poll is answered; answers to copies must not breed further polls."""
+    exchanges = [(bytes(octets), bytes(octets))]
+    agreed = ours.agreed_with(theirs)
+    smallest = min(agreed.max_information_transmit, agreed.max_information_receive)
+    frames = 2 * (octets // smallest + 4)  # segments and acknowledgements
+    spoil = counted(lambda sent: sent + sent, 8 * frames)
+    carried(joined(ADDRESSES[1], ours, theirs, lambda _: bytes(octets), spoil), exchanges)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    ours=parameters,
+    theirs=parameters,
+    lost=st.integers(0, 100),
+    exchanges=st.lists(st.tuples(apdus, apdus), min_size=1, max_size=3),
+)
+def test_however_bad_the_wire_an_exchange_ends_whole_or_with_a_typed_error(
+    seed: int,
+    ours: HdlcParameters,
+    theirs: HdlcParameters,
+    lost: int,
+    exchanges: list[tuple[bytes, bytes]],
+) -> None:
+    chance, worn = random.Random(seed), bad_wire(seed)
+
+    def spoil(octets: bytes) -> bytes:
+        return b"" if chance.randrange(100) < lost else worn(octets)
+
+    answers = iter([answer for _, answer in exchanges])
+    # What a driver allows: three time-outs in a row, and the limits of a real session.
+    strict = Limits(fruitless_frames=64, garbage_octets=16_384)
+    wire = line.Line(
+        HdlcLink(
+            Role.CLIENT, client=line.CLIENT, server=line.SERVER, parameters=ours, limits=strict
+        ),
+        HdlcLink(Role.SERVER, client=None, server=line.SERVER, parameters=theirs, limits=strict),
+        lambda _: next(answers),
+        counted(spoil, 100_000),
+    )
+    with suppress(RemoteProtocolError, PeerRefused):
+        wire.client.connect()
+        wire.run(timeouts=3)
+        for done, (request, _) in enumerate(exchanges):
+            if wire.openings + len(wire.answers) <= done:
+                break  # silence: the driver gives up
+            wire.client.send_apdu(request)
+            wire.run(timeouts=3)
+    assert wire.requests == [request for request, _ in exchanges[: len(wire.requests)]]
+    assert wire.answers == [answer for _, answer in exchanges[: len(wire.answers)]]
 
 
 def hostile(data: st.DataObject) -> bytes:
@@ -133,6 +262,11 @@ def hostile(data: st.DataObject) -> bytes:
     return whole
 
 
+WINDOWS = HdlcParameters.both_ways(32, 7)
+windowed_client = partial(line.opened, Role.CLIENT, WINDOWS)
+windowed_server = partial(line.opened, Role.SERVER, WINDOWS)
+
+
 @pytest.mark.parametrize(
     "begin",
     [
@@ -140,6 +274,8 @@ def hostile(data: st.DataObject) -> bytes:
         line.connected_client,
         line.server_link,
         line.connected_server,
+        windowed_client,
+        windowed_server,
     ],
 )
 @given(data=st.data())
@@ -148,7 +284,7 @@ def test_whatever_arrives_ends_in_an_event_a_typed_error_or_need_data(
 ) -> None:
     octets = hostile(data)
     cuts = data.draw(st.lists(st.integers(0, len(octets)), max_size=6).map(sorted))
-    asks = begin is line.connected_client and data.draw(st.booleans())
+    asks = begin in (line.connected_client, windowed_client) and data.draw(st.booleans())
 
     def outcome(places: list[int]) -> list[object]:
         link = begin()

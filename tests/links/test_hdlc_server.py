@@ -5,7 +5,6 @@ import pytest
 from gateway.dlms.hdlc import HdlcAddress, HdlcParameters
 from gateway.dlms.link import ApduReceived, LinkClosed, LinkOpened
 from gateway.errors import DecodeError, LocalProtocolError
-from tests.links import line
 from tests.links.line import (
     SERVER,
     TO_CLIENT,
@@ -33,7 +32,7 @@ def test_a_call_is_answered_with_the_smaller_of_both_wishes() -> None:
 
 
 def test_a_call_without_parameters_means_the_standards() -> None:
-    link = server_link(parameters=line.parameters(2030))
+    link = server_link(parameters=HdlcParameters.both_ways(2030))
     feed(link, SNRM)
     assert link.data_to_send() == frame(TO_CLIENT, 0x73, HdlcParameters().encode())
 
@@ -134,7 +133,7 @@ REJECTS = [
     ("N(R) of nothing", frame(TO_SERVER, 0x70, REQUEST + b"?"), "700008", "invalid receive seq"),
     ("poll from nowhere", frame(TO_SERVER, 0x71), "710008", "invalid receive seq"),
     ("poll for nothing", frame(TO_SERVER, 0xF1), "f10008", "invalid receive seq"),
-    ("unknown control", frame(TO_SERVER, 0x19), "190001", "undefined control"),
+    ("unknown control", frame(TO_SERVER, 0x1D), "1d0001", "undefined control"),
 ]
 
 

@@ -23,15 +23,15 @@ def llc_header(sender: Role) -> bytes:
 def strip_llc(octets: bytes, sender: Role) -> bytes:
     """The APDU after its LLC header; raise RemoteProtocolError where there is none.
 
-    Meters in the field write the header twice; no APDU begins with its octets.
+    Stations in the field write the header twice, which is borne from both: no APDU begins with
+    its octets.
     """
     header = _LLC[sender]
     if not octets.startswith(header):
         raise RemoteProtocolError(
             f"LLC header {header.hex(' ')} expected, found {octets[:3].hex(' ') or 'nothing'}"
         )
-    doubled = sender is Role.SERVER and octets.startswith(header, 3)
-    return octets[6:] if doubled else octets[3:]
+    return octets[6:] if octets.startswith(header, 3) else octets[3:]
 
 
 class Assembly:

@@ -32,6 +32,17 @@ def disconnect(station: Station) -> None:
     station.send(station.frame(FrameType.DISC.value))
 
 
+def ask_again(station: Station) -> None:
+    """After silence. A window may have come in part: what the meter need not repeat is told."""
+    station.gap_told = False
+    if station.state is State.RECEIVING:
+        station.send(station.receive_ready())
+    else:
+        if station.outstanding > 1:
+            station.loss_told = False
+        station.repeat()
+
+
 def take(station: Station, frame: Frame) -> LinkEvent | None:
     """Act on one frame of the server; raise PeerRefused or RemoteProtocolError."""
     handler = _HANDLERS.get(frame.type)
@@ -71,53 +82,60 @@ def _on_information(station: Station, frame: Frame) -> LinkEvent | None:
     if station.state in _APART:
         return None  # late, of a connection that is over
     if frame.send_sequence != station.receive_sequence:
-        if station.is_repetition(frame):
-            return None  # the answer to a frame sent twice; the first copy was taken
-        raise RemoteProtocolError(
-            f"HDLC I frame with N(S) = {frame.send_sequence}, expected {station.receive_sequence}"
-        )
+        _on_other_information(station, frame)
+        return None
     if station.state not in _EXPECTING:
         raise RemoteProtocolError(
             f"HDLC I frame without being asked, while {station.state.name.lower()}"
         )
-    _check_acknowledged(station, frame)
+    if station.acknowledge(frame) != 0:
+        raise _wrong_acknowledgement(station, frame)
     return station.accept(frame)
 
 
-def _on_ready(station: Station, frame: Frame) -> LinkEvent | None:
-    """RR: the segment arrived, or no answer yet."""
-    if _is_current(station, frame):
-        if station.state is State.SENDING:
-            station.send_segment()
-        else:
+def _on_other_information(station: Station, frame: Frame) -> None:
+    """An I frame whose turn it is not: never taken, whatever it brings."""
+    if station.is_after_gap(frame):
+        if station.state in _EXPECTING and station.takes_turn(frame) and not station.gap_told:
+            station.gap_told = True
             station.send(station.receive_ready())
-    return None
-
-
-def _on_not_ready(station: Station, frame: Frame) -> LinkEvent | None:
-    """RNR: busy; ask until it is not (``Limits.fruitless_frames`` bounds that)."""
-    if _is_current(station, frame):
-        station.send(station.receive_ready())
-    return None
-
-
-def _is_current(station: Station, frame: Frame) -> bool:
-    if station.state not in _EXCHANGING:
-        return False  # late
-    if not station.tolerant and station.acknowledges_all_but_last(frame):
-        # The answer to a segment sent twice. Were the last one really lost, nothing would
-        # have come: the server speaks only when it is asked.
-        return False
-    _check_acknowledged(station, frame)
-    return True
-
-
-def _check_acknowledged(station: Station, frame: Frame) -> None:
-    if not station.acknowledges(frame):
+    elif not station.is_repetition(frame):
         raise RemoteProtocolError(
-            f"HDLC N(R) = {frame.receive_sequence}, expected {station.send_sequence}: the meter "
-            "does not count what it received (tolerate_frozen_receive_sequence bears that)"
+            f"HDLC I frame with N(S) = {frame.send_sequence}, expected {station.receive_sequence}"
         )
+    # A repetition is the answer to a frame sent twice. Even where it passes the turn, this side
+    # has spoken since: to answer each copy would double all that follows.
+
+
+def _on_supervisory(station: Station, frame: Frame) -> None:
+    """RR: go on, go back to N(R), or no answer yet. RNR: busy. REJ: go back to N(R)."""
+    if station.state not in _EXCHANGING:
+        return  # late
+    left = station.acknowledge(frame)
+    if left is None:
+        raise _wrong_acknowledgement(station, frame)
+    if not station.takes_turn(frame):
+        return
+    if frame.type is FrameType.RNR:
+        # Ask until it is not busy; ``Limits.fruitless_frames`` bounds that.
+        station.loss_told = False  # it may have dropped what it was not ready for
+        station.send(station.receive_ready())
+    elif left:
+        if not station.loss_told or frame.type is FrameType.REJ:
+            station.go_on()
+    elif station.state is State.SENDING:
+        station.go_on()
+    else:
+        station.send(station.receive_ready())
+
+
+def _wrong_acknowledgement(station: Station, frame: Frame) -> RemoteProtocolError:
+    first, last = station.unacknowledged, station.send_sequence
+    expected = f"{last}" if first == last or frame.type is FrameType.I else f"{first} to {last}"
+    return RemoteProtocolError(
+        f"HDLC N(R) = {frame.receive_sequence}, expected {expected}: the meter "
+        "does not count what it received (tolerate_frozen_receive_sequence bears that)"
+    )
 
 
 _HANDLERS: Final[Mapping[FrameType | None, Callable[[Station, Frame], LinkEvent | None]]] = {
@@ -125,7 +143,8 @@ _HANDLERS: Final[Mapping[FrameType | None, Callable[[Station, Frame], LinkEvent 
     FrameType.DM: _on_dm,
     FrameType.FRMR: _on_frmr,
     FrameType.I: _on_information,
-    FrameType.RR: _on_ready,
-    FrameType.RNR: _on_not_ready,
+    FrameType.RR: _on_supervisory,
+    FrameType.RNR: _on_supervisory,
+    FrameType.REJ: _on_supervisory,
     FrameType.UI: Station.on_unnumbered_information,
 }

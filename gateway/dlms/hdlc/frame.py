@@ -29,7 +29,7 @@ _GOOD = 0x0F47
 
 
 class FrameType(Word):
-    """Commands and responses of the DLMS profile.
+    """Commands and responses of the DLMS profile, and REJ.
 
     The value is the control field without poll/final bit and sequence numbers.
     """
@@ -37,6 +37,8 @@ class FrameType(Word):
     I = 0x00  # noqa: E741 - the standard's name
     RR = 0x01
     RNR = 0x05
+    REJ = 0x09
+    """Go back to N(R). Not of the DLMS profile: understood from a peer, never sent."""
     UI = 0x03
     DM = 0x0F
     DISC = 0x43
@@ -80,7 +82,7 @@ class Frame(NamedTuple):
 
     @property
     def receive_sequence(self) -> int:
-        """N(R), of I, RR and RNR frames."""
+        """N(R), of I, RR, RNR and REJ frames."""
         return self.control >> 5
 
     @property

@@ -1,4 +1,4 @@
-"""One HDLC connection, client or server, in normal response mode at window 1."""
+"""One HDLC connection, client or server, in normal response mode with windows of 1 to 7."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class HdlcLink:
 
     A server takes ``client=None`` for "whoever connects"; ``client_sap`` then tells who did.
     Frames of other stations are passed over and counted: a bus carries them.
-    ``tolerate_frozen_receive_sequence`` is for meters whose N(R) does not count.
-    Raises UsageError for a client without address and for windows above 1.
+    ``tolerate_frozen_receive_sequence`` is for meters whose N(R) does not count; what such a peer
+    lost of a window nobody could tell, so it is sent one frame at a time.
+    Raises UsageError for a client without address, and for a frozen N(R) with a larger window.
     """
 
     releases = True
@@ -41,8 +42,11 @@ class HdlcLink:
     ) -> None:
         if client is None and role is Role.CLIENT:
             raise UsageError("an HDLC client needs an address of its own")
-        if parameters.window_transmit != 1 or parameters.window_receive != 1:
-            raise UsageError("HDLC windows above 1 are not supported: set them to 1")
+        if tolerate_frozen_receive_sequence and parameters.window_transmit != 1:
+            raise UsageError(
+                f"HDLC window of {parameters.window_transmit} frames to a peer whose N(R) does not "
+                "count: set window_transmit to 1"
+            )
         self._role = role
         self._any_client = client is None
         self._stream = FrameStream(limits)
@@ -91,7 +95,7 @@ class HdlcLink:
         client_station.disconnect(self._station)
 
     def send_apdu(self, apdu: bytes) -> None:
-        """Queue the first segment; the others follow as the peer acknowledges.
+        """Queue the first window of segments; the others follow as the peer acknowledges.
 
         Raises LocalProtocolError unless a client is idle or a server was asked.
         """
@@ -142,14 +146,15 @@ class HdlcLink:
         return octets
 
     def retransmit(self) -> bool:
-        """After silence: give up a half-received frame and queue the last one sent again.
+        """After silence: give up a half-received frame, and pass the turn to the peer again.
 
-        False when this side does not wait for an answer; a server never does.
+        The frame that passed it last goes once more; where an answer has begun, an RR for the
+        rest. False when this side does not wait for an answer; a server never does.
         """
         self._stream.note_silence()
         if self._role is Role.SERVER or self._station.state not in CLIENT_WAITS:
             return False
-        self._station.repeat()
+        client_station.ask_again(self._station)
         return True
 
     def _as_client(self, what: str) -> None:

@@ -46,6 +46,11 @@ class HdlcParameters:
             if not 1 <= frames <= MAX_WINDOW:
                 raise UsageError(f"HDLC window of {frames} frames: 1 to {MAX_WINDOW} are allowed")
 
+    @classmethod
+    def both_ways(cls, information_octets: int, window: int = 1) -> HdlcParameters:
+        """The same for what is sent and what is taken."""
+        return cls(information_octets, information_octets, window, window)
+
     def agreed_with(self, peer: HdlcParameters) -> HdlcParameters:
         """What holds for this side: the smaller of what one sends and the other takes."""
         return HdlcParameters(

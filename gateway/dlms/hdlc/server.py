@@ -56,35 +56,47 @@ def _on_disc(station: Station, frame: Frame) -> LinkEvent | None:
 
 
 def _on_information(station: Station, frame: Frame) -> LinkEvent | None:
-    if station.is_repetition(frame):
-        if station.state is not State.REPLYING:
-            station.repeat()
-        return None
     if frame.send_sequence != station.receive_sequence:
-        station.outgoing.append(station.receive_ready())
+        if station.takes_turn(frame):
+            _answer_again(station, frame)
         return None
-    if not station.acknowledges(frame):
+    if station.acknowledge(frame) != 0:
         return _refuse(station, frame, Reject.INVALID_RECEIVE_SEQUENCE)
     return station.accept(frame)
 
 
+def _answer_again(station: Station, frame: Frame) -> None:
+    """The turn came with an I frame that is not expected: not taken, but answered."""
+    if (
+        station.state is State.RECEIVING
+        or station.is_after_gap(frame)
+        or not station.is_repetition(frame)
+    ):
+        station.outgoing.append(station.receive_ready())
+    elif station.outstanding:
+        station.go_on()  # the client did not see the answer
+    # Otherwise the application has not answered yet, or the frame is of an earlier connection.
+
+
 def _on_ready(station: Station, frame: Frame) -> LinkEvent | None:
-    """RR: go on, or say again, or just a sign of life."""
-    if station.acknowledges(frame):
-        if station.state is State.SENDING:
-            station.send_segment()
+    """RR, REJ: go on, go back to N(R), or just a sign of life."""
+    left = station.acknowledge(frame)
+    if left is None:
+        return _refuse(station, frame, Reject.INVALID_RECEIVE_SEQUENCE)
+    if station.takes_turn(frame):
+        if left or station.state is State.SENDING:
+            station.go_on()
         else:
             station.outgoing.append(station.receive_ready())
-    elif station.acknowledges_all_but_last(frame) and station.last:
-        station.repeat()
-    else:
-        return _refuse(station, frame, Reject.INVALID_RECEIVE_SEQUENCE)
     return None
 
 
 def _on_not_ready(station: Station, frame: Frame) -> LinkEvent | None:
     """RNR: the client takes nothing now; say that this side lives."""
-    station.outgoing.append(station.receive_ready())
+    if station.acknowledge(frame) is None:
+        return _refuse(station, frame, Reject.INVALID_RECEIVE_SEQUENCE)
+    if station.takes_turn(frame):
+        station.outgoing.append(station.receive_ready())
     return None
 
 
@@ -102,5 +114,6 @@ _HANDLERS: Final[Mapping[FrameType | None, Callable[[Station, Frame], LinkEvent 
     FrameType.DISC: _on_disc,
     FrameType.I: _on_information,
     FrameType.RR: _on_ready,
+    FrameType.REJ: _on_ready,
     FrameType.RNR: _on_not_ready,
 }

@@ -1,8 +1,9 @@
 """Every state of an HDLC station, and every step between states.
 
-Normal response mode, window 1: the client (primary) speaks, the server (secondary) answers.
-Nothing outside this file names the state that follows a step, and a step that is not in the
-table is illegal.
+Normal response mode, two-way alternate: the client (primary) speaks up to a window of frames, the
+last of them with the poll bit; the server (secondary) answers with up to a window of its own, the
+last with the final bit. Nothing outside this file names the state that follows a step, and a step
+that is not in the table is illegal.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class State(Word):
     IDLE = auto()
     """Connected. Client: may ask. Server: waits to be asked."""
     SENDING = auto()
-    """An APDU is on its way; its next segment waits for the peer to acknowledge the last."""
+    """An APDU is on its way; its next segments wait for the peer to acknowledge the last window."""
     AWAITING = auto()
     """Client: the request is out, the answer has not begun."""
     RECEIVING = auto()
@@ -53,6 +54,8 @@ class Step(Word):
     APDU_GIVEN = auto()
     """The application handed over what is to be sent."""
     LAST_SEGMENT_SENT = auto()
+    WENT_BACK = auto()
+    """Segments that the peer did not receive are sent again."""
     SEGMENT_RECEIVED = auto()
     LAST_SEGMENT_RECEIVED = auto()
     STREAM_ENDED = auto()
@@ -60,6 +63,7 @@ class Step(Word):
 
 
 _RECEIVES = {Step.SEGMENT_RECEIVED: State.RECEIVING}
+_SENDS = {Step.WENT_BACK: State.SENDING}
 
 _CLIENT_LEAVES = {Step.DM_RECEIVED: State.DISCONNECTED, Step.DISC_SENT: State.DISCONNECTING}
 _CLIENT_HEARS = _CLIENT_LEAVES | _RECEIVES | {Step.LAST_SEGMENT_RECEIVED: State.IDLE}
@@ -79,8 +83,8 @@ TABLE: Final[Mapping[Role, Mapping[State, Mapping[Step, State]]]] = {
         State.DISCONNECTED: _ANY | {Step.SNRM_SENT: State.CONNECTING},
         State.CONNECTING: _ANY | _CLIENT_LEAVES | {Step.UA_RECEIVED: State.IDLE},
         State.IDLE: _ANY | _CLIENT_LEAVES | {Step.APDU_GIVEN: State.SENDING},
-        State.SENDING: _ANY | _CLIENT_LEAVES | {Step.LAST_SEGMENT_SENT: State.AWAITING},
-        State.AWAITING: _ANY | _CLIENT_HEARS,
+        State.SENDING: _ANY | _CLIENT_LEAVES | _SENDS | {Step.LAST_SEGMENT_SENT: State.AWAITING},
+        State.AWAITING: _ANY | _CLIENT_HEARS | _SENDS,
         State.RECEIVING: _ANY | _CLIENT_HEARS,
         State.DISCONNECTING: _ANY
         | {Step.UA_RECEIVED: State.DISCONNECTED, Step.DM_RECEIVED: State.DISCONNECTED},
@@ -89,14 +93,17 @@ TABLE: Final[Mapping[Role, Mapping[State, Mapping[Step, State]]]] = {
     },
     Role.SERVER: {
         State.DISCONNECTED: _ANY | {Step.SNRM_RECEIVED: State.IDLE},
-        State.IDLE: _ANY | _SERVER_HEARS,
+        State.IDLE: _ANY | _SERVER_HEARS | _SENDS,
         State.RECEIVING: _ANY | _SERVER_HEARS,
         State.REPLYING: _ANY | _SERVER_HEARS | {Step.APDU_GIVEN: State.SENDING},
-        State.SENDING: _ANY | _SERVER_HEARS | {Step.LAST_SEGMENT_SENT: State.IDLE},
+        State.SENDING: _ANY | _SERVER_HEARS | _SENDS | {Step.LAST_SEGMENT_SENT: State.IDLE},
         State.ENDED: {},
         State.ERROR: {},
     },
 }
+
+FRUITLESS: Final = frozenset({Step.WENT_BACK, Step.LAST_SEGMENT_SENT})
+"""Steps that a peer can bring about again and again without any octet getting through."""
 
 CLIENT_WAITS: Final = frozenset(
     {

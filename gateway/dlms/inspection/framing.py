@@ -148,7 +148,7 @@ def _frame_fields(frame: Frame) -> Described:
         case FrameType.I:
             fields["send_sequence"] = frame.send_sequence
             fields["receive_sequence"] = frame.receive_sequence
-        case FrameType.RR | FrameType.RNR:
+        case FrameType.RR | FrameType.RNR | FrameType.REJ:
             fields["receive_sequence"] = frame.receive_sequence
         case FrameType.SNRM | FrameType.UA:
             fields["parameters"] = _parameters(frame.information)
