@@ -13,11 +13,11 @@ from gateway.dlms.hdlc import HdlcLink, HdlcParameters
 from gateway.dlms.link import Link
 from gateway.dlms.plan import Span
 from gateway.dlms.reading import Buffer
-from gateway.poller import Timing, session
 from gateway.profile import load_profile
 from gateway.profile.words import Quirk
 from gateway.service.sessions import make_link
 from gateway.service.simulation import run_simulated
+from gateway.session import Timing, session
 from gateway.transport.port import Transport
 from gateway.transport.tcp import TcpTransport
 from gateway.url import TransportKind
