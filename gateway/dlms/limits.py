@@ -20,6 +20,17 @@ class Limits:
     """All blocks of one block transfer together: the largest profile buffer seen (35 days of
     half hours, ten columns) is far below 1 MiB."""
 
+    transfer_blocks: int = 65_535
+    """Blocks of one general block transfer: their numbers have 16 bits and never start over."""
+
+    fruitless_blocks: int = 256
+    """General blocks in a row that bring nothing new (repetitions, empty ones): four of the
+    longest windows, each repeated whole."""
+
+    block_repeats: int = 8
+    """Times in a row that missing general blocks are asked for again without one coming: a wire
+    that loses as many windows in a row carries nothing."""
+
     nesting_depth: int = 16
     """Arrays and structures inside one another: COSEM attributes need 5 or 6."""
 

@@ -28,6 +28,7 @@ from gateway.dlms.apdu.action import (
     ActionResponseNormal,
     ActionResponseWithList,
 )
+from gateway.dlms.apdu.block_transfer import GeneralBlockTransfer
 from gateway.dlms.apdu.ciphered import CipheredApdu
 from gateway.dlms.apdu.codec import Apdu, decode_apdu
 from gateway.dlms.apdu.common import InvokeId, LongInvokeId
@@ -95,6 +96,7 @@ __all__ = [
     "DiagnosticSource",
     "EventNotification",
     "ExceptionResponse",
+    "GeneralBlockTransfer",
     "GetRequestNext",
     "GetRequestNormal",
     "GetRequestWithList",
