@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,7 @@ class Limits:
     fruitless_frames: int = 256
     """Good link frames in a row that bring a waiting client no further ("receive ready",
     "not ready", repetitions): some 15 s of a meter's "not yet" at 9600 baud."""
+
+    def of_blocks(self) -> Limits:
+        """The same for an APDU that came in blocks: it may be as long as their transfer."""
+        return replace(self, apdu_octets=max(self.apdu_octets, self.transfer_octets))

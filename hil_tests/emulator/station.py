@@ -155,6 +155,7 @@ class _PassedLink:
         self._events = events
         self._link = link
         self.releases = link.releases
+        self.streams = link.streams
         self.connect = link.connect
         self.disconnect = link.disconnect
         self.send_apdu = link.send_apdu

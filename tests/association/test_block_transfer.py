@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -317,23 +318,31 @@ def test_octets_and_blocks_are_bounded() -> None:
         receiver.take(block(4, b"a"))
 
 
-def test_a_transfer_without_progress_comes_to_an_end() -> None:
+def take_all(
+    take: Callable[[GeneralBlockTransfer], object], blocks: Iterable[GeneralBlockTransfer]
+) -> None:
+    for one in blocks:
+        take(one)
+
+
+def test_a_meter_that_only_ever_acknowledges_comes_to_an_end() -> None:
     client = ClientTransfer(terms(2))
     client.begin(b"abcdef")
     with pytest.raises(LimitExceeded, match="without progress"):
-        for number in range(1, 1000):
-            # A meter that has the whole request and only ever says so.
-            client.take(block(number, ack=2))
+        take_all(client.take, (block(number, ack=2) for number in range(1, 1000)))
+
+
+def test_a_meter_that_repeats_one_block_comes_to_an_end() -> None:
     client = ClientTransfer(terms(2))
-    client.take(block(1, b"a"))
     with pytest.raises(LimitExceeded, match="without progress"):
-        for _ in range(1000):
-            client.take(block(1, b"a"))
-    meter = Meter(b"yes", terms(2))
-    meter.ask(b"")
+        take_all(client.take, (block(1, b"a") for _ in range(1000)))
+
+
+def test_a_client_that_takes_no_block_of_the_answer_comes_to_an_end() -> None:
+    meter = ServerTransfer(terms(2))
+    meter.answer(b"yes")
     with pytest.raises(LimitExceeded, match="without progress"):
-        for number in range(1, 1000):
-            meter.take(block(number, last=True).encode())
+        take_all(meter.take, (block(number, last=True) for number in range(1, 1000)))
 
 
 def test_more_than_was_sent_cannot_be_acknowledged() -> None:

@@ -27,6 +27,9 @@ from gateway.dlms.apdu.action import (
     ActionResponseNextBlock,
     ActionResponseNormal,
     ActionResponseWithList,
+    encode_outcomes,
+    read_long_outcome,
+    read_outcomes,
 )
 from gateway.dlms.apdu.block_transfer import GeneralBlockTransfer
 from gateway.dlms.apdu.ciphered import CipheredApdu
@@ -127,6 +130,9 @@ __all__ = [
     "StateError",
     "UserDiagnostic",
     "decode_apdu",
+    "encode_outcomes",
     "encode_results",
+    "read_long_outcome",
+    "read_outcomes",
     "read_results",
 ]

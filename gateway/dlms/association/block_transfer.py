@@ -44,6 +44,23 @@ class BlockTerms:
         return octets <= self.data_octets * (self.limits.transfer_blocks // 2)
 
 
+def unconfirmed(apdu: bytes, terms: BlockTerms) -> list[bytes]:
+    """Blocks of what nobody acknowledges: all in a row, none of the peer's is awaited."""
+    size = terms.data_octets
+    starts = range(0, len(apdu), size)
+    return [
+        GeneralBlockTransfer(
+            last=start == starts[-1],
+            streaming=start != starts[-1],
+            window=0,
+            number=number,
+            number_ack=0,
+            data=apdu[start : start + size],
+        ).encode()
+        for number, start in enumerate(starts, 1)
+    ]
+
+
 class BlockReceiver:
     """Puts a peer's blocks in order, whatever loss, repetition and order they come in.
 
@@ -153,6 +170,10 @@ class _Transfer:
         self._latest: list[bytes] = []
         self.outgoing: list[bytes] = []
         """Encoded blocks to be sent now, in this order."""
+
+    def holds(self, block: GeneralBlockTransfer) -> bool:
+        """Whether this very block of the peer's came before."""
+        return self._receiver.holds(block)
 
     def _load(self, apdu: bytes) -> None:
         size = self._terms.data_octets
@@ -295,7 +316,8 @@ class ServerTransfer(_Transfer):
 
     def is_over_with(self, block: GeneralBlockTransfer) -> bool:
         """Whether a block begins the client's next request: a first one, unlike the one held."""
-        return self._answering and block.number == 1 and bool(block.data) and not self._has(block)
+        begins = block.number == 1 and bool(block.data)
+        return self._answering and begins and not self.holds(block)
 
     def take(self, block: GeneralBlockTransfer) -> bytes | None:
         """The whole request once it is there; raise RemoteProtocolError, LimitExceeded."""
@@ -333,7 +355,7 @@ class ServerTransfer(_Transfer):
 
     def _take_acknowledgement(self, block: GeneralBlockTransfer) -> None:
         number, acknowledged = self._seen
-        again = self._has(block) or self._seen == (block.number, block.number_ack)
+        again = self._repeats_request(block) or self._seen == (block.number, block.number_ack)
         overtaken = block.number < number and block.number_ack <= acknowledged
         self._count(fruitful=not again and block.number_ack > acknowledged)
         if again:
@@ -343,5 +365,5 @@ class ServerTransfer(_Transfer):
             self._seen = (block.number, block.number_ack)
             self._send_behind(block.number_ack, block.window)
 
-    def _has(self, block: GeneralBlockTransfer) -> bool:
-        return bool(block.data) and self._receiver.holds(block)
+    def _repeats_request(self, block: GeneralBlockTransfer) -> bool:
+        return bool(block.data) and self.holds(block)

@@ -28,6 +28,7 @@ class HdlcLink:
     """
 
     releases = True
+    streams = False
 
     def __init__(
         self,
