@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from gateway.dlms.association.client import ClientConnection
-from gateway.dlms.association.settings import Authentication, ClientSettings
+from gateway.dlms.association.settings import Authentication, ClientSettings, DedicatedKey
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.link import Link, Role
@@ -305,6 +305,8 @@ class SessionMaker:
             protection=protection,
             max_pdu_octets=profile.link.max_pdu_octets,
             pre_established=association.pre_established,
+            dedicated=DedicatedKey(keys.dedicated) if association.dedicated_ciphering else None,
+            general_block_window=association.general_block_window,
             assume_missing_user_information=Quirk.MISSING_USER_INFORMATION in profile.quirks,
             release=Quirk.NO_RELEASE not in profile.quirks,
             random_bytes=self._random_bytes,
@@ -331,6 +333,7 @@ class SessionMaker:
             last_received=received,
             peer_title=keys.server_system_title,
             style=CipheringStyle(association.ciphering_style.value),
+            tolerate_global=Quirk.GLOBAL_KEY_BESIDE_DEDICATED in access.profile.quirks,
         )
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from gateway.dlms.apdu.block_transfer import WINDOW_LIMIT
 from gateway.errors import ConfigError
 from gateway.url import BAUD_RATES
 from hil_tests.emulator.catalogue import Model
@@ -66,7 +67,8 @@ class MeterScenario:
 
     ``port`` 0 takes a free one. ``turnaround_ms`` passes between the last octet heard and the
     first sent. ``information_octets`` is the largest HDLC information field, ``pdu_octets`` the
-    largest APDU that it takes and sends.
+    largest APDU that it takes and sends. ``general_block_window`` is how many blocks in a row it
+    takes and sends with clients that propose general block transfer; 0: it does not know it.
     """
 
     serial: str
@@ -79,6 +81,7 @@ class MeterScenario:
     address_octets: int
     information_octets: int
     pdu_octets: int
+    general_block_window: int
     capture_period_s: int
     exports: bool
     turnaround_ms: int
@@ -265,6 +268,7 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
         address_octets=octets,
         information_octets=table.number("information_octets", range(16, 2031), 128),
         pdu_octets=table.number("pdu_octets", range(64, 1 << 16), 1024),
+        general_block_window=table.number("general_block_window", range(WINDOW_LIMIT + 1), 0),
         capture_period_s=table.one_of("capture_period_s", (900, 1800, 3600), 1800),
         exports=table.flag("exports", False),
         turnaround_ms=table.number("turnaround_ms", range(10_001), 0),

@@ -88,6 +88,7 @@ def offer(scenario: MeterScenario, keys: MeterKeys, meter: Meter, name: str) -> 
         hls_secret=keys.hls_secret,
         protection=protection if keyed else None,
         max_pdu_octets=scenario.pdu_octets,
+        general_block_window=scenario.general_block_window or None,
         refuse_with=scenario.faults.refuse_with,
         random_bytes=secrets.token_bytes,
     )
