@@ -153,6 +153,9 @@ class ProtectionSettings:
     the peer: what was recorded in an earlier session stays refused in this one.
     ``received_floor`` holds for any title: meters keep one counter per client, whatever its title.
     ``peer_title`` is the peer's system title where it is known beforehand.
+    ``rises`` says whether a counter rises above all that were believed of that title, and has made
+    it durable when it says yes: for whoever keeps the counters of many senders itself. It is asked
+    last, so that nothing that is forged moves a counter.
     ``tolerate_global`` believes what comes under the global key also where a dedicated one was
     agreed on: for meters that report events so in the middle of an association. It is off, because
     a dedicated key is agreed on to keep the global one off the wire, and because an answer that
@@ -168,6 +171,7 @@ class ProtectionSettings:
     peer_title: bytes | None = None
     style: CipheringStyle = CipheringStyle.GLO
     tolerate_global: bool = False
+    rises: Callable[[bytes, int], bool] | None = None
 
     def __post_init__(self) -> None:
         for title in (self.own_title, self.peer_title):
@@ -194,6 +198,7 @@ class Protection:
         self.own_title = settings.own_title
         self.peer_title = settings.peer_title
         self._tolerate_global = settings.tolerate_global
+        self._rises = settings.rises
         self._last_received = dict(settings.last_received)
         self._received_floor = settings.received_floor
         self._dedicated: Gcm | None = None
@@ -296,6 +301,8 @@ class Protection:
             raise SecurityError(
                 f"ciphering tag {apdu.tag:#04x} holds another service: {plain[0]:#04x}"
             )
+        if self._rises is not None and not self._rises(title, apdu.invocation_counter):
+            raise Replayed(f"invocation counter {apdu.invocation_counter} does not rise")
         if own_order is None:
             self._last_received[title] = apdu.invocation_counter
         else:

@@ -19,6 +19,7 @@ from gateway.dlms.apdu import (
     Rlrq,
     decode_apdu,
 )
+from gateway.dlms.apdu.block_transfer import WINDOW_LIMIT
 from gateway.dlms.association.block_transfer import BlockReceiver, BlockTerms, ClientTransfer
 from gateway.dlms.association.exchange import Done, Exchange
 from gateway.dlms.association.handshake import ClientHandshake
@@ -36,6 +37,7 @@ from gateway.dlms.association.services import Response, read_unsolicited
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.association.states import AssociationState, State, Step
 from gateway.dlms.classes import CURRENT_ASSOCIATION, AssociationMethod, ClassId
+from gateway.dlms.limits import Limits
 from gateway.dlms.link import (
     NEED_DATA,
     ApduReceived,
@@ -216,22 +218,26 @@ class ClientConnection:
             self._link.send_apdu(block)
 
     def _take_octets(self, octets: bytes) -> Event | None:
-        apdu = decode_apdu(octets, limits=self._settings.limits)
+        apdu = self._decode(octets, self._settings.limits)
         if isinstance(apdu, GeneralBlockTransfer):
             whole = self._take_block(apdu)
             if whole is None:
                 return None
-            apdu = decode_apdu(whole, limits=self._block_limits)
+            apdu = self._decode(whole, self._block_limits)
         self._counter = None
         if isinstance(apdu, CipheredApdu):
             if self._protection is None or self._protection.policy is SecurityPolicy.NONE:
                 raise SecurityError("a ciphered APDU in an association without ciphering")
             self._counter = apdu.invocation_counter
-            apdu = decode_apdu(self._protection.unprotect(apdu), limits=self._block_limits)
+            apdu = self._decode(self._protection.unprotect(apdu), self._block_limits)
         elif self._ciphered and not isinstance(apdu, (Aare, Rlre, ExceptionResponse)):
             # ExceptionResponse has no protected form: it ends a request and is never data.
             raise SecurityError(f"plain {type(apdu).__name__} in a ciphered association")
         return self._dispatch(apdu)
+
+    def _decode(self, octets: bytes, limits: Limits) -> Apdu:
+        tagged = self._settings.tagged_date_time
+        return decode_apdu(octets, limits=limits, tagged_date_time=tagged)
 
     def _take_block(self, block: GeneralBlockTransfer) -> bytes | None:
         """The whole APDU that a block completes. Blocks carry any APDU but themselves."""
@@ -249,17 +255,26 @@ class ClientConnection:
         return whole
 
     def _take_unasked(self, block: GeneralBlockTransfer) -> bytes | None:
-        """Blocks that nobody acknowledges: they follow one another, or are lost for good."""
+        """Blocks that nobody acknowledges: they follow one another, or all are lost.
+
+        Nothing but their order says that two of them belong together.
+        """
         if self._transfer is not None and self._transfer.holds(block):
             return None  # The last answer's, once more.
-        limits = self._settings.limits
-        if self._unasked is None or block.number == 1:
-            self._unasked = BlockReceiver(limits.transfer_blocks, limits)
-        self._unasked.take(block)
-        if not self._unasked.complete:
+        if block.number == 1:
+            self._unasked = BlockReceiver(WINDOW_LIMIT, self._settings.limits)
+        receiver = self._unasked
+        if receiver is None or receiver.holds(block):
             return None
-        whole, self._unasked = self._unasked.whole(), None
-        return whole
+        if block.number != receiver.in_turn + 1:
+            self._unasked = None
+            return None
+        receiver.wanted()
+        receiver.take(block)
+        if not receiver.complete:
+            return None
+        self._unasked = None
+        return receiver.whole()
 
     # -- APDUs -------------------------------------------------------------------------------
 

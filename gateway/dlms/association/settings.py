@@ -109,12 +109,14 @@ class ClientSettings(_Settings):
     InitiateResponse: what was proposed then counts as agreed. ``release`` False leaves by
     disconnecting the link alone, also where that tells the meter nothing. ``dedicated`` is the
     key that only this association is to be protected with once it is open, None for none.
+    ``tagged_date_time`` takes notifications whose date-time is a tagged octet-string.
     """
 
     max_pdu_octets: int = 0xFFFF
     assume_missing_user_information: bool = False
     release: bool = True
     dedicated: DedicatedKey | None = None
+    tagged_date_time: bool = False
 
     def __post_init__(self) -> None:
         super(ClientSettings, self).__post_init__()
