@@ -16,6 +16,7 @@ from gateway.dlms.association.block_transfer import (
     BlockTerms,
     ClientTransfer,
     ServerTransfer,
+    unconfirmed,
 )
 from gateway.dlms.limits import Limits
 from gateway.errors import LimitExceeded, RemoteProtocolError
@@ -23,9 +24,11 @@ from gateway.errors import LimitExceeded, RemoteProtocolError
 LIMITS = Limits()
 
 
-def terms(window: int = 5, octets: int = 4, burst: int | None = None) -> BlockTerms:
+def terms(
+    window: int = 5, octets: int = 4, burst: int | None = None, limits: Limits = LIMITS
+) -> BlockTerms:
     most = window if burst is None else burst
-    return BlockTerms(window=window, burst=most, data_octets=octets, limits=LIMITS)
+    return BlockTerms(window=window, burst=most, data_octets=octets, limits=limits)
 
 
 def block(
@@ -263,8 +266,54 @@ def test_a_request_block_that_comes_twice_is_answered_with_the_same_octets() -> 
     answered = meter.take(second.encode())
     assert meter.take(second.encode()) == answered
     assert meter.requests == [b"abcdef"]
+    assert not meter.transfer.is_over_with(first)
     assert not meter.transfer.is_over_with(second)
     assert meter.transfer.is_over_with(block(1, b"other"))
+
+
+def test_an_acknowledgement_that_comes_twice_or_too_late_moves_nothing() -> None:
+    client = ClientTransfer(terms(2))
+    client.begin(b"abcdefghijklmnop")
+    client.take(block(2, ack=2))
+    assert [read(octets).number for octets in client.outgoing] == [3, 4]
+    for late in (block(2, ack=2), block(1, ack=1)):
+        assert client.take(late) is None
+        assert client.outgoing == []
+    meter = ServerTransfer(terms(2))
+    meter.answer(b"abcdefghijklmnopqrst")
+    meter.take(block(1, ack=1, last=True))
+    meter.take(block(2, ack=3, last=True))
+    sent = meter.outgoing
+    assert [read(octets).number for octets in sent] == [4, 5]
+    meter.take(block(1, ack=1, last=True))
+    assert meter.outgoing == []
+    # Sent again, it is answered again: the blocks may have been what was lost.
+    meter.take(block(2, ack=3, last=True))
+    assert meter.outgoing == sent
+
+
+def test_the_end_of_a_window_that_comes_twice_asks_for_nothing_twice() -> None:
+    client = ClientTransfer(terms(2))
+    end = block(1, b"a")
+    client.take(end)
+    assert len(client.outgoing) == 1
+    client.take(end)
+    assert client.outgoing == []
+
+
+def test_a_window_of_none_is_taken_for_one() -> None:
+    client = ClientTransfer(terms(2))
+    client.begin(b"abcdef")
+    client.take(GeneralBlockTransfer(False, False, 0, 1, 1, b""))
+    assert [read(octets).number for octets in client.outgoing] == [2]
+
+
+def test_blocks_that_nobody_acknowledges_follow_each_other() -> None:
+    assert unconfirmed(bytes(range(10)), terms(1)) == [
+        bytes.fromhex("E0 40 0001 0000 04 00010203"),
+        bytes.fromhex("E0 40 0002 0000 04 04050607"),
+        bytes.fromhex("E0 80 0003 0000 02 0809"),
+    ]
 
 
 def test_acknowledgements_marked_as_last_are_no_answer() -> None:
@@ -357,6 +406,14 @@ def test_an_answer_before_the_whole_request_is_refused() -> None:
     client.begin(b"abcdefghijkl")
     with pytest.raises(RemoteProtocolError, match="only 1 of 3 blocks of the request were taken"):
         client.take(block(1, b"early", ack=1, last=True))
+
+
+def test_no_number_is_left_to_acknowledge_with_beyond_the_limit() -> None:
+    client = ClientTransfer(terms(2, limits=Limits(transfer_blocks=2)))
+    client.begin(b"abcdef")
+    client.take(block(1, ack=1))
+    with pytest.raises(LimitExceeded, match="beyond 2 blocks"):
+        client.take(block(2, ack=2))
 
 
 def test_the_numbers_of_a_transfer_do_not_start_over() -> None:

@@ -15,6 +15,7 @@ from gateway.dlms.apdu import (
     LongInvokeId,
     decode_apdu,
 )
+from gateway.dlms.apdu.ciphered import DEDICATED_TAGS
 from gateway.dlms.association.requests import (
     Action,
     Answer,
@@ -27,6 +28,7 @@ from gateway.dlms.association.requests import (
 from gateway.dlms.association.settings import Authentication, DedicatedKey
 from gateway.dlms.link import Role
 from gateway.dlms.security import (
+    DED_TAGS,
     CipheringStyle,
     Gcm,
     GlobalKeys,
@@ -184,6 +186,19 @@ def test_a_key_of_another_length_is_refused(key: bytes) -> None:
         sides()[0].take_dedicated(Secret(key), fresh=True)
 
 
+def test_dedicated_tags_are_the_standards_and_what_opens_an_association_has_none() -> None:
+    assert DED_TAGS == {
+        0xC0: 0xD0,
+        0xC1: 0xD1,
+        0xC2: 0xD2,
+        0xC3: 0xD3,
+        0xC4: 0xD4,
+        0xC5: 0xD5,
+        0xC7: 0xD7,
+    }
+    assert {*DED_TAGS.values(), 0xDC} == DEDICATED_TAGS
+
+
 # --- what is believed ----------------------------------------------------------------------
 
 
@@ -308,6 +323,28 @@ def test_a_server_refuses_requests_under_the_global_key() -> None:
     forged = Protection(protection(Role.CLIENT, BOTH, start=5000)).protect(PLAIN)
     assert serve(pair, forged) == [b"\xd8\x01\x05"]
     assert isinstance(pair.ask(Get(3, REGISTER, 2)), Answer)
+
+
+def test_a_server_that_tolerates_the_global_key_answers_with_the_one_it_was_asked_with() -> None:
+    client, server = settings(Authentication.LLS, BOTH)
+    assert server.protection is not None
+    tolerant = replace(server, protection=replace(server.protection, tolerate_global=True))
+    pair = Pair("wrapper", replace(client, dedicated=DedicatedKey()), tolerant)
+    pair.open()
+    forged = Protection(protection(Role.CLIENT, BOTH, start=5000)).protect(PLAIN)
+    assert serve(pair, forged)[0][0] == 0xCC
+    assert isinstance(pair.ask(Get(3, REGISTER, 2)), Answer)
+    assert apdus(pair.to_client)[-1][0] == 0xD4
+
+
+@pytest.mark.parametrize("stored", [None, KEY], ids=["fresh", "stored"])
+def test_only_a_stored_keys_counters_are_for_later_sessions_to_know(stored: Secret | None) -> None:
+    pair = dedicated_pair(stored=stored)
+    opened_with = pair.client.last_received_counter
+    answer = pair.ask(Get(3, REGISTER, 2))
+    assert isinstance(answer, Answer)
+    known = pair.client.last_received_counter
+    assert known == (opened_with if stored is None else answer.invocation_counter)
 
 
 def test_a_new_association_forgets_the_key_of_the_former() -> None:

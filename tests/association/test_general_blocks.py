@@ -202,6 +202,13 @@ def test_the_whole_transfer_is_bounded() -> None:
         general_pair(limits=Limits(transfer_octets=2000)).ask(Get(7, LONG, 2))
 
 
+def test_blocks_that_come_while_leaving_end_the_session() -> None:
+    pair = general_pair()
+    pair.client.close()
+    with pytest.raises(RemoteProtocolError, match="a general block came while RELEASING"):
+        give(pair, GeneralBlockTransfer(True, False, 1, 1, 0, b"\x00").encode())
+
+
 def test_an_apdu_longer_than_any_plain_one_fits_into_blocks() -> None:
     pair = general_pair(policy=SecurityPolicy.BOTH, windows=(63, 63))
     pair.objects.value = b"\x09\x83\x01\x11\x70" + bytes(70_000)

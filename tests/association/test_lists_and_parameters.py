@@ -15,6 +15,7 @@ from gateway.dlms.apdu import (
     Conformance,
     DataBlock,
     InvokeId,
+    MethodItem,
     read_long_outcome,
 )
 from gateway.dlms.association.long_answers import LongAnswer
@@ -24,15 +25,23 @@ from gateway.dlms.association.requests import (
     ActionList,
     Answer,
     AssociationOpened,
+    Get,
     Refused,
     Request,
     Set,
     SetList,
 )
+from gateway.dlms.association.services import encode_request
 from gateway.dlms.association.settings import CLIENT_CONFORMANCE, Authentication
 from gateway.dlms.axdr import Data, Tag
+from gateway.dlms.limits import Limits
 from gateway.dlms.security import SecurityPolicy
-from gateway.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from gateway.errors import (
+    DecodeError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from gateway.model import Obis
 from tests.association.test_association_pair import (
     LONG,
@@ -43,6 +52,7 @@ from tests.association.test_association_pair import (
     Pair,
     settings,
 )
+from tests.association.test_general_blocks import serve
 
 INVOKE = InvokeId(1)
 HEADER = bytes.fromhex("0001 0001 0020")
@@ -271,6 +281,47 @@ def test_a_list_may_be_refused_as_a_whole(
     octets = answer.encode()
     pair.client.receive_data(HEADER + len(octets).to_bytes(2, "big") + octets)
     assert pair.client.next_event() == refused
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing"),
+    [
+        (encode_request(WRITES, INVOKE), Conformance.MULTIPLE_REFERENCES),
+        (
+            apdu.SetRequestFirstBlock(
+                INVOKE, AttributeItem(3, REGISTER, 2), DataBlock(True, 1, SHORT)
+            ).encode(),
+            Conformance.BLOCK_TRANSFER_WITH_SET,
+        ),
+        (
+            apdu.ActionRequestFirstBlock(
+                INVOKE, MethodItem(70, RELAY, 2), DataBlock(True, 1, SHORT)
+            ).encode(),
+            Conformance.BLOCK_TRANSFER_WITH_ACTION,
+        ),
+    ],
+)
+def test_a_server_serves_only_what_was_agreed_on(asked: bytes, missing: Conformance) -> None:
+    pair = opened(conformance=CLIENT_CONFORMANCE & ~missing)
+    assert serve(pair, asked) == [b"\xd8\x02\x02"]
+    assert pair.objects == Returning()
+
+
+def test_another_request_ends_a_long_answer() -> None:
+    pair = opened()
+    following = apdu.GetRequestNext(INVOKE, 1).encode()
+    long = apdu.GetRequestNormal(INVOKE, 7, LONG, 2).encode()
+    short = apdu.GetRequestNormal(INVOKE, 3, REGISTER, 2).encode()
+    refused = apdu.GetResponseWithDatablock(INVOKE, True, 1, error=16).encode()
+    assert serve(pair, long, short, following)[-1] == refused
+
+
+def test_an_answer_in_blocks_is_bounded() -> None:
+    client, server = settings(Authentication.LLS, None)
+    pair = Pair("wrapper", replace(client, limits=Limits(transfer_octets=1000)), server)
+    pair.open()
+    with pytest.raises(LimitExceeded, match="beyond 1000 octets"):
+        pair.ask(Get(7, LONG, 2))
 
 
 def test_a_list_in_blocks_that_is_no_list_is_aborted_and_nothing_is_written() -> None:

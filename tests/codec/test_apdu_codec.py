@@ -393,6 +393,8 @@ def test_secrets_do_not_show_in_any_repr() -> None:
         lambda: apdu.SetResponseNormal(HIGH, 256).encode(),
         lambda: apdu.Aare(1, 0, 0, diagnostic_source=3).encode(),
         lambda: apdu.CipheredApdu(0xC8, None, 0x30, 1 << 32, b"").encode(),
+        lambda: apdu.GeneralBlockTransfer(True, False, 64, 1, 0, b"").encode(),
+        lambda: apdu.GeneralBlockTransfer(True, False, 1, 1 << 16, 0, b"").encode(),
     ],
 )
 def test_what_has_no_octets_is_a_usage_error(build: Any) -> None:

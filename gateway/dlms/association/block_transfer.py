@@ -355,15 +355,11 @@ class ServerTransfer(_Transfer):
 
     def _take_acknowledgement(self, block: GeneralBlockTransfer) -> None:
         number, acknowledged = self._seen
-        again = self._repeats_request(block) or self._seen == (block.number, block.number_ack)
-        overtaken = block.number < number and block.number_ack <= acknowledged
-        self._count(fruitful=not again and block.number_ack > acknowledged)
-        if again:
+        self._count(fruitful=block.number_ack > acknowledged)
+        if self._seen == (block.number, block.number_ack):
             # It was sent twice, or our answer to it was lost.
-            self.outgoing = [] if block.streaming else self._latest
-        elif not overtaken:
+            self.outgoing = self._latest
+        elif block.number > number or block.number_ack > acknowledged:
             self._seen = (block.number, block.number_ack)
             self._send_behind(block.number_ack, block.window)
-
-    def _repeats_request(self, block: GeneralBlockTransfer) -> bool:
-        return bool(block.data) and self.holds(block)
+        # Else it was overtaken on its way.

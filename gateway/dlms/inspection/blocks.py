@@ -9,8 +9,9 @@ from gateway.errors import LimitExceeded
 
 
 class GeneralBlocks:
-    """The transfer under way, and the one before: what is recorded twice is taken once.
+    """The transfer under way, and the one before: a block that is recorded twice is taken once.
 
+    Only a first block begins anew, as an answer may be asked for twice.
     A transfer does not say where it begins: who acknowledged before it sent data begins behind 1.
     So what seems complete is kept until it was ``understood``.
     """
@@ -29,7 +30,9 @@ class GeneralBlocks:
         Raises LimitExceeded.
         """
         number, data = block.number, block.data
-        if not data or self._held.get(number, self._before.get(number)) == data:
+        if not data or self._held.get(number) == data:
+            return None
+        if not self._held and self._before.get(number) == data:
             return None
         if number in self._held:
             # Another block of the same number: another transfer.
@@ -48,6 +51,7 @@ class GeneralBlocks:
 
     def understood(self) -> None:
         """What ``take`` gave last was an APDU: the transfer is over."""
+        del self._held[self._first]
         self._begin_anew(self._held)
 
     def _begin_anew(self, before: dict[int, bytes]) -> None:
