@@ -149,6 +149,8 @@ def patterned(length: int, salt: int) -> bytes:
 # Acknowledgements that were lost leave numbers which nobody asked for.
 @example(79, 1, 1, (7, 7), frozenset([49, 42]), frozenset(), {})
 @example(37, 1, 1, (4, 4), frozenset([38, 53, 1, 34, 49]), frozenset(), {})
+# A request that is whole, and its client that does not know it, because the answer was lost.
+@example(309, 1, 14, (11, 11), frozenset([14, 27]), frozenset(), {})
 @given(
     request=st.integers(1, 400),
     answer=lengths,
@@ -265,6 +267,8 @@ def test_a_request_block_that_comes_twice_is_answered_with_the_same_octets() -> 
     assert meter.take(first.encode()) == acknowledged
     answered = meter.take(second.encode())
     assert meter.take(second.encode()) == answered
+    assert meter.take(first.encode()) == answered
+    assert meter.take(block(1, b"abcd", streaming=True).encode()) == []
     assert meter.requests == [b"abcdef"]
     assert not meter.transfer.is_over_with(first)
     assert not meter.transfer.is_over_with(second)

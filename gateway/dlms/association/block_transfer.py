@@ -355,11 +355,13 @@ class ServerTransfer(_Transfer):
 
     def _take_acknowledgement(self, block: GeneralBlockTransfer) -> None:
         number, acknowledged = self._seen
-        self._count(fruitful=block.number_ack > acknowledged)
-        if self._seen == (block.number, block.number_ack):
+        of_request = bool(block.data) and self.holds(block)
+        again = of_request or self._seen == (block.number, block.number_ack)
+        self._count(fruitful=not again and block.number_ack > acknowledged)
+        if again:
             # It was sent twice, or our answer to it was lost.
-            self.outgoing = self._latest
+            self.outgoing = [] if block.streaming else self._latest
         elif block.number > number or block.number_ack > acknowledged:
-            self._seen = (block.number, block.number_ack)
+            self._seen = (max(number, block.number), block.number_ack)
             self._send_behind(block.number_ack, block.window)
         # Else it was overtaken on its way.
