@@ -29,7 +29,7 @@ class Limits:
 
     block_repeats: int = 8
     """Times in a row that missing general blocks are asked for again without one coming: a wire
-    that loses as many windows in a row carries nothing."""
+    that loses as many windows in a row carries nothing. Beyond it the answer is missing."""
 
     nesting_depth: int = 16
     """Arrays and structures inside one another: COSEM attributes need 5 or 6."""

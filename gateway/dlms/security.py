@@ -242,9 +242,8 @@ class Protection:
         Raises LocalProtocolError for a service that has no protected form in this style, and
         whatever ``reserve`` raises when the counter cannot be made durable or is spent.
         """
-        dedicated = self._dedicated if apdu[0] not in _OPENING else None
-        if not self._uses_dedicated:
-            dedicated = None
+        own = self._uses_dedicated and apdu[0] not in _OPENING
+        dedicated = self._dedicated if own else None
         tag = self._tag(apdu[0], dedicated=dedicated is not None)
         counter = self._next_counter()
         body = (dedicated or self._gcm).seal(

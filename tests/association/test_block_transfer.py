@@ -24,11 +24,8 @@ from gateway.errors import LimitExceeded, RemoteProtocolError
 LIMITS = Limits()
 
 
-def terms(
-    window: int = 5, octets: int = 4, burst: int | None = None, limits: Limits = LIMITS
-) -> BlockTerms:
-    most = window if burst is None else burst
-    return BlockTerms(window=window, burst=most, data_octets=octets, limits=limits)
+def terms(window: int = 5, octets: int = 4, limits: Limits = LIMITS) -> BlockTerms:
+    return BlockTerms(window=window, data_octets=octets, limits=limits)
 
 
 def block(
@@ -199,7 +196,7 @@ def test_an_undisturbed_answer_takes_each_block_once_and_one_turn_for_each_windo
 
 def test_a_server_may_send_fewer_blocks_in_a_row_than_the_client_takes() -> None:
     told = patterned(40, 3)
-    got, _, sent = exchange(b"get", told, terms(63), terms(63, burst=3), Wire())
+    got, _, sent = exchange(b"get", told, terms(63), terms(3), Wire())
     assert (got, sent) == (told, 10 + 3)
 
 
@@ -427,6 +424,6 @@ def test_the_numbers_of_a_transfer_do_not_start_over() -> None:
 
 def test_a_link_of_one_apdu_in_a_turn_does_not_stream() -> None:
     still = BlockTerms.of(window=20, streams=False, pdu_octets=512, limits=LIMITS)
-    assert (still.window, still.burst, still.data_octets) == (1, 1, 503)
+    assert (still.window, still.data_octets) == (1, 503)
     streaming = BlockTerms.of(window=20, streams=True, pdu_octets=0, limits=LIMITS)
-    assert (streaming.window, streaming.burst, streaming.data_octets) == (20, 20, 65_526)
+    assert (streaming.window, streaming.data_octets) == (20, 65_526)

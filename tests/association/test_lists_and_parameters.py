@@ -52,10 +52,9 @@ from tests.association.test_association_pair import (
     Pair,
     settings,
 )
-from tests.association.test_general_blocks import serve
+from tests.association.test_general_blocks import general_pair, give, serve
 
 INVOKE = InvokeId(1)
-HEADER = bytes.fromhex("0001 0001 0020")
 SHORT = b"\x11\x07"
 NO_BLOCKS = ~(Conformance.BLOCK_TRANSFER_WITH_SET | Conformance.BLOCK_TRANSFER_WITH_ACTION)
 
@@ -155,6 +154,18 @@ def test_long_return_parameters_come_in_blocks(link: str, policy: SecurityPolicy
     assert isinstance(pair.ask(Action(70, RELAY, 2, SHORT)), Answer)
 
 
+def test_what_cannot_be_sent_leaves_the_association_as_it_is() -> None:
+    pair = opened()
+    # 50 names of ten octets do not fit into 512.
+    with pytest.raises(LocalProtocolError, match="do not fit into 512 octets"):
+        pair.client.send(SetList(tuple(Set(3, REGISTER, 2, SHORT) for _ in range(50))))
+    assert isinstance(pair.ask(Set(3, REGISTER, 2, SHORT)), Answer)
+    pair = general_pair(limits=Limits(transfer_blocks=4))
+    with pytest.raises(LocalProtocolError, match="too many blocks"):
+        pair.client.send(Set(3, REGISTER, 2, LONG_VALUE))
+    assert isinstance(pair.ask(Set(3, REGISTER, 2, SHORT)), Answer)
+
+
 def test_a_list_whose_names_alone_do_not_fit_is_not_sent() -> None:
     narrow = AssociationOpened(CLIENT_CONFORMANCE, 80, None)
     many = SetList(tuple(Set(3, REGISTER, 2, SHORT) for _ in range(4)))
@@ -252,10 +263,8 @@ def test_an_answer_that_does_not_fit_the_request_ends_the_session(
 ) -> None:
     pair = opened()
     pair.client.send(request_sent)
-    octets = answer.encode()
-    pair.client.receive_data(HEADER + len(octets).to_bytes(2, "big") + octets)
     with pytest.raises(RemoteProtocolError, match=said):
-        pair.client.next_event()
+        give(pair, answer.encode())
 
 
 @pytest.mark.parametrize(
@@ -278,9 +287,7 @@ def test_a_list_may_be_refused_as_a_whole(
 ) -> None:
     pair = opened()
     pair.client.send(request_sent)
-    octets = answer.encode()
-    pair.client.receive_data(HEADER + len(octets).to_bytes(2, "big") + octets)
-    assert pair.client.next_event() == refused
+    assert give(pair, answer.encode()) == refused
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def liar(request: Get | GetList | SetList) -> Answer:
 WANTED = [Get(3, REGISTER, 2), Get(3, UNKNOWN, 2)] * 8
 
 
-@pytest.mark.parametrize(
+IN_EVERY_WAY = pytest.mark.parametrize(
     ("meter", "wrap", "requests"),
     [
         (listing, lambda procedure: procedure, 2),
@@ -159,6 +159,9 @@ WANTED = [Get(3, REGISTER, 2), Get(3, UNKNOWN, 2)] * 8
     ],
     ids=["in lists", "one by one", "a meter that agreed and refuses"],
 )
+
+
+@IN_EVERY_WAY
 def test_many_attributes_are_read_alike_in_every_way(meter, wrap, requests: int) -> None:
     found, asked = drive(wrap(read_many(WANTED)), meter)
     assert len(asked) == requests
@@ -166,15 +169,7 @@ def test_many_attributes_are_read_alike_in_every_way(meter, wrap, requests: int)
     assert values == [950, "object-undefined"] * 8
 
 
-@pytest.mark.parametrize(
-    ("meter", "wrap", "requests"),
-    [
-        (listing, lambda procedure: procedure, 2),
-        (listing, one_by_one, 16),
-        (liar, lambda procedure: procedure, 2 + 16),
-    ],
-    ids=["in lists", "one by one", "a meter that agreed and refuses"],
-)
+@IN_EVERY_WAY
 def test_many_attributes_are_written_alike_in_every_way(meter, wrap, requests: int) -> None:
     writes = [Set(3, REGISTER, 2, ENERGY), Set(3, UNKNOWN, 2, ENERGY)] * 8
     found, asked = drive(wrap(write_many(writes)), meter)

@@ -24,7 +24,7 @@ from gateway.dlms.security import GlobalKeys
 from gateway.errors import DecodeError, LocalProtocolError, SecurityError
 from gateway.model import Obis, Secret
 from gateway.profile import Association, Ciphering, CipheringStyle, load_profile
-from tests.association.test_association_pair import CLIENT_TITLE, KEYS, SERVER_TITLE, Objects
+from tests.association.test_association_pair import KEYS, SERVER_TITLE, Objects
 
 PUSH = load_profile("is15959_part2").association("push")
 PUSH_SETUP = Obis.parse("0-0:25.9.0*255")
@@ -81,7 +81,6 @@ def hearing(
     settings = listener(
         association,
         keys,
-        own_title=CLIENT_TITLE,
         rises=counters.rises,
         peer_title=peer_title,
     )
@@ -206,9 +205,7 @@ def test_a_tagged_date_time_is_taken_where_the_profile_has_the_quirk() -> None:
     plain = replace(PUSH, ciphering=Ciphering.NONE)
     with pytest.raises(DecodeError, match="tagged octet-string"):
         hear(hearing(Counters(), plain), tagged)
-    settings = listener(
-        plain, None, own_title=CLIENT_TITLE, rises=Counters().rises, tagged_date_time=True
-    )
+    settings = listener(plain, None, rises=Counters().rises, tagged_date_time=True)
     connection = ClientConnection(BareLink(), settings)
     connection.open()
     connection.next_event()
@@ -226,10 +223,10 @@ def test_a_listener_sends_nothing() -> None:
 def test_what_is_no_pre_established_association_is_none() -> None:
     reader = load_profile("is15959_part2").association("meter_reader")
     for make in (
-        lambda: listener(reader, KEYS, own_title=CLIENT_TITLE, rises=Counters().rises),
+        lambda: listener(reader, KEYS, rises=Counters().rises),
         lambda: teller(reader, KEYS, name="x", own_title=SERVER_TITLE, reserve=lambda: 1),
     ):
         with pytest.raises(LocalProtocolError, match="client 32 associates by AARQ"):
             make()
     with pytest.raises(LocalProtocolError, match="client 64 ciphers, and no keys were given"):
-        listener(PUSH, None, own_title=CLIENT_TITLE, rises=Counters().rises)
+        listener(PUSH, None, rises=Counters().rises)

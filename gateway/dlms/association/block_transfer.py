@@ -22,10 +22,9 @@ _ANY_PDU_OCTETS: Final = 0xFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockTerms:
-    """How one side takes part: blocks in a row that it takes, and sends, and octets in each."""
+    """How one side takes part: blocks in a row that it takes and sends, and octets in each."""
 
     window: int
-    burst: int
     data_octets: int
     limits: Limits
 
@@ -35,9 +34,8 @@ class BlockTerms:
 
         A link that carries one APDU in a turn does not stream, whatever the window.
         """
-        most = window if streams else 1
         octets = max(1, (pdu_octets or _ANY_PDU_OCTETS) - BLOCK_HEAD_OCTETS)
-        return cls(window=most, burst=most, data_octets=octets, limits=limits)
+        return cls(window=window if streams else 1, data_octets=octets, limits=limits)
 
     def carry(self, octets: int) -> bool:
         """Whether an APDU of so many octets leaves numbers for as many acknowledgements."""
@@ -103,7 +101,8 @@ class BlockReceiver:
         """How many blocks behind ``in_turn`` to ask for: the first gap, or a window."""
         count = self._window
         if self._highest > self.in_turn:
-            count = min(number for number in self._held if number > self.in_turn) - self.in_turn - 1
+            behind = range(self.in_turn + 1, self._highest + 1)
+            count = next(number for number in behind if number in self._held) - behind.start
         self._allowed = max(self._allowed, max(self.in_turn, self.acknowledgeable) + count)
         return count
 
@@ -183,7 +182,7 @@ class _Transfer:
 
     def _send_behind(self, number: int, window: int) -> None:
         """Queue the blocks behind one, as many as the peer takes at a time."""
-        count = min(max(1, window), self._terms.burst, len(self._blocks) - number)
+        count = min(max(1, window), self._terms.window, len(self._blocks) - number)
         wanted = self._receiver.wanted()
         self.outgoing = []
         for at in range(number, number + count):

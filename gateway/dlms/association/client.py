@@ -23,6 +23,7 @@ from gateway.dlms.apdu.block_transfer import WINDOW_LIMIT
 from gateway.dlms.association.block_transfer import BlockReceiver, BlockTerms, ClientTransfer
 from gateway.dlms.association.exchange import Done, Exchange
 from gateway.dlms.association.handshake import ClientHandshake
+from gateway.dlms.association.long_requests import PDU_OVERHEAD_OCTETS
 from gateway.dlms.association.requests import (
     LISTS,
     Action,
@@ -111,12 +112,20 @@ class ClientConnection:
         self._link.connect()
 
     def send(self, request: Request) -> None:
-        """Ask. Raises LocalProtocolError while an answer is awaited or for a list not agreed on."""
+        """Ask.
+
+        Raises LocalProtocolError while an answer is awaited, for a list that was not agreed on,
+        and for more than can be sent; the association stays as it is.
+        """
         if isinstance(request, LISTS) and not self.takes_lists:
             raise LocalProtocolError("the server did not agree to multiple references")
+        invoke = self._invoke % 15 + 1
+        exchange = self._exchange_of(request, invoke)
+        first = exchange.first()
+        if self._block_terms and not self._block_terms.carry(len(first) + PDU_OVERHEAD_OCTETS):
+            raise LocalProtocolError(f"a request of {len(first)} octets has too many blocks")
         self._state.move(Step.REQUESTED)
-        self._invoke = self._invoke % 15 + 1
-        self._ask(request)
+        self._begin(exchange, first, invoke)
 
     def close(self) -> None:
         """Say goodbye as far as the state allows; legal at any time, also after an error."""
@@ -142,7 +151,8 @@ class ClientConnection:
     def handle_timeout(self) -> bool:
         """The peer was silent for the answer time: whether it is worth waiting once more.
 
-        Repeats the last frame where the link can. While leaving, silence is taken for a yes.
+        Repeats the last frame where the link can, else asks again for general blocks that are
+        missing. While leaving, silence is taken for a yes.
         """
         if self._state.now is State.RELEASING:
             self._state.move(Step.GAVE_UP)
@@ -207,8 +217,6 @@ class ClientConnection:
         if terms is None or not most or len(apdu) <= most:
             self._link.send_apdu(apdu)
             return
-        if not terms.carry(len(apdu)):
-            raise LocalProtocolError(f"a request of {len(apdu)} octets has too many blocks")
         self._transfer = ClientTransfer(terms)
         self._transfer.begin(apdu)
         self._send_blocks(self._transfer)
@@ -327,9 +335,10 @@ class ClientConnection:
         if proof is None:
             return self._open_for_requests(Step.ACCEPTED)
         self._state.move(Step.CHALLENGED)
-        self._invoke = 1
         method = AssociationMethod.REPLY_TO_HLS
-        self._ask(Action(ClassId.ASSOCIATION_LN, CURRENT_ASSOCIATION, method, proof))
+        asked = Action(ClassId.ASSOCIATION_LN, CURRENT_ASSOCIATION, method, proof)
+        exchange = self._exchange_of(asked, 1)
+        self._begin(exchange, exchange.first(), 1)
         return None
 
     def _prove(self, answer: bytes) -> Event:
@@ -351,11 +360,13 @@ class ClientConnection:
 
     # -- a request ---------------------------------------------------------------------------
 
-    def _ask(self, request: Request) -> None:
+    def _exchange_of(self, request: Request, invoke: int) -> Exchange:
+        return Exchange(request, _INVOKE_IDS[invoke], self._settings.limits, self._opened)
+
+    def _begin(self, exchange: Exchange, first: bytes, invoke: int) -> None:
+        self._exchange, self._invoke = exchange, invoke
         self._transfer = self._unasked = None
-        invoke = _INVOKE_IDS[self._invoke]
-        self._exchange = Exchange(request, invoke, self._settings.limits, self._opened)
-        self._send_service(self._exchange.first())
+        self._send_service(first)
 
     def _answer(self, apdu: Response) -> Event | None:
         if self._exchange is None or self._state.now not in (State.BUSY, State.AUTHENTICATING):

@@ -59,7 +59,8 @@ class Done:
 class Exchange:
     """One request until its answer is whole.
 
-    ``first`` is what asks; ``take`` gives the APDU to be sent next, or how it ended.
+    ``first`` is what asks; ``take`` gives the APDU to be sent next, or how it ended. Raises
+    LocalProtocolError for a request that cannot be sent.
     """
 
     def __init__(
@@ -67,12 +68,12 @@ class Exchange:
         request: Request,
         invoke: InvokeId,
         limits: Limits,
-        opened: AssociationOpened | None = None,
+        opened: AssociationOpened,
     ) -> None:
         self._request = request
         self._invoke = invoke
         self._limit_octets = limits.transfer_octets
-        self._long = LongRequest.of(request, invoke, opened) if opened else None
+        self._long = LongRequest.of(request, invoke, opened)
         self._reads = isinstance(request, (Get, GetList))
         self._blocks: list[bytes] = []
         self._octets = 0

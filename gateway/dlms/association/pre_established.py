@@ -12,12 +12,14 @@ where the datagram is the APDU) and opens it; ``title_of`` says whose keys those
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from gateway.dlms.apdu import CipheredApdu, decode_apdu
 from gateway.dlms.association.settings import ClientSettings, ServerSettings
 from gateway.dlms.limits import Limits
 from gateway.dlms.security import (
+    TITLE_OCTETS,
     CipheringStyle,
     GlobalKeys,
     ProtectionSettings,
@@ -33,6 +35,8 @@ _POLICIES: Final = {
     Ciphering.BOTH: SecurityPolicy.BOTH,
 }
 _LIMITS: Final = Limits()
+_NO_TITLE: Final = bytes(TITLE_OCTETS)
+"""Of who protects nothing."""
 
 
 def policy_of(association: Association) -> SecurityPolicy:
@@ -58,7 +62,6 @@ def listener(
     association: Association,
     keys: GlobalKeys | None,
     *,
-    own_title: bytes,
     rises: Callable[[bytes, int], bool],
     peer_title: bytes | None = None,
     tagged_date_time: bool = False,
@@ -70,18 +73,9 @@ def listener(
     needed where the meter sends none (glo-event-notification). Raises LocalProtocolError for an
     association that is not pre-established, or ciphers and has no keys.
     """
-    policy = _checked(association, keys)
-    protection: ProtectionSettings | None = None
-    if keys is not None and policy is not SecurityPolicy.NONE:
-        protection = ProtectionSettings(
-            keys=keys,
-            own_title=own_title,
-            policy=policy,
-            reserve=_nothing_to_send,
-            peer_title=peer_title,
-            style=style_of(association),
-            rises=rises,
-        )
+    protection = _protection(association, keys, _NO_TITLE, _nothing_to_send)
+    if protection is not None:
+        protection = replace(protection, rises=rises, peer_title=peer_title)
     return ClientSettings(
         protection=protection,
         pre_established=True,
@@ -105,19 +99,9 @@ def teller(
 
     Raises LocalProtocolError as ``listener`` does.
     """
-    policy = _checked(association, keys)
-    protection: ProtectionSettings | None = None
-    if keys is not None and policy is not SecurityPolicy.NONE:
-        protection = ProtectionSettings(
-            keys=keys,
-            own_title=own_title,
-            policy=policy,
-            reserve=reserve,
-            style=style_of(association),
-        )
     return ServerSettings(
         name=name,
-        protection=protection,
+        protection=_protection(association, keys, own_title, reserve),
         pre_established=True,
         general_block_window=association.general_block_window,
         random_bytes=_nothing_to_draw,
@@ -125,13 +109,26 @@ def teller(
     )
 
 
-def _checked(association: Association, keys: GlobalKeys | None) -> SecurityPolicy:
+def _protection(
+    association: Association,
+    keys: GlobalKeys | None,
+    own_title: bytes,
+    reserve: Callable[[], int],
+) -> ProtectionSettings | None:
     if not association.pre_established:
         raise LocalProtocolError(f"client {association.client} associates by AARQ")
     policy = policy_of(association)
-    if policy is not SecurityPolicy.NONE and keys is None:
+    if policy is SecurityPolicy.NONE:
+        return None
+    if keys is None:
         raise LocalProtocolError(f"client {association.client} ciphers, and no keys were given")
-    return policy
+    return ProtectionSettings(
+        keys=keys,
+        own_title=own_title,
+        policy=policy,
+        reserve=reserve,
+        style=style_of(association),
+    )
 
 
 def _nothing_to_send() -> NoReturn:
