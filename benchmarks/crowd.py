@@ -172,7 +172,7 @@ def _room_for(meters: int) -> None:
 
 def main() -> int:
     """Measure, print, return 0 when every row came."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description="two thousand meters on TCP")
     parser.add_argument("--meters", type=int, default=METERS)
     parser.add_argument("--seconds", type=int, default=300)
     chosen = parser.parse_args()

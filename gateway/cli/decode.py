@@ -72,6 +72,7 @@ _TWICE: Final = (
     "wrapper_version",
     "information_hex",
     "plaintext_hex",
+    "reassembled_hex",
     "data_hex_first",
     "date_time",
     "first_element",
@@ -208,9 +209,11 @@ def _print_message(title: str, message: Described, maker: PushLists | None = Non
             click.echo(f"  {label + ':':<10}{', '.join(facts)}")
     if "apdu" in message:
         inner = message.get("plaintext_apdu")
+        whole = message.get("reassembled_apdu")
+        completes = f" completing {whole}" if whole else ""
         holds = f" holding {inner}" if inner else ""
-        click.echo(f"  {'apdu:':<10}{message['apdu']}{holds}")
-    hidden = {*_LINK, *_SECURITY, *_TWICE, "apdu", "plaintext_apdu"}
+        click.echo(f"  {'apdu:':<10}{message['apdu']}{completes}{holds}")
+    hidden = {*_LINK, *_SECURITY, *_TWICE, "apdu", "plaintext_apdu", "reassembled_apdu"}
     if not isinstance(message.get("obis"), str):
         hidden.update(_TABLES)
     if "rows" in message:

@@ -25,6 +25,7 @@ class BareLink:
     """
 
     releases = False
+    streams = True
 
     def __init__(self, *, limits: Limits = _LIMITS) -> None:
         self._limit = limits.apdu_octets

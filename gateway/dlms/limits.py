@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,17 @@ class Limits:
     """All blocks of one block transfer together: the largest profile buffer seen (35 days of
     half hours, ten columns) is far below 1 MiB."""
 
+    transfer_blocks: int = 65_535
+    """Blocks of one general block transfer: their numbers have 16 bits and never start over."""
+
+    fruitless_blocks: int = 256
+    """General blocks in a row that bring nothing new (repetitions, empty ones): four of the
+    longest windows, each repeated whole."""
+
+    block_repeats: int = 8
+    """Times in a row that missing general blocks are asked for again without one coming: a wire
+    that loses as many windows in a row carries nothing. Beyond it the answer is missing."""
+
     nesting_depth: int = 16
     """Arrays and structures inside one another: COSEM attributes need 5 or 6."""
 
@@ -36,3 +47,7 @@ class Limits:
     fruitless_frames: int = 256
     """Good link frames in a row that bring a waiting client no further ("receive ready",
     "not ready", repetitions): some 15 s of a meter's "not yet" at 9600 baud."""
+
+    def of_blocks(self) -> Limits:
+        """The same for an APDU that came in blocks: it may be as long as their transfer."""
+        return replace(self, apdu_octets=max(self.apdu_octets, self.transfer_octets))

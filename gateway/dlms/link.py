@@ -68,6 +68,9 @@ class Link(Protocol):
     releases: bool
     """Whether disconnecting also releases the association, as with HDLC: one association goes with
     one connection (Green Book, COSEM-RELEASE without use of RLRQ/RLRE)."""
+    streams: bool
+    """Whether several APDUs may follow one another in one direction; HDLC in normal response mode
+    carries one in each turn."""
 
     @property
     def client_sap(self) -> int | None:

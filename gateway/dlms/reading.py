@@ -13,12 +13,15 @@ from typing import Final, TypeVar
 
 from gateway.dlms import axdr
 from gateway.dlms.association.requests import (
+    LISTS,
     Action,
     Answer,
     Get,
     GetList,
     Refused,
     Request,
+    Set,
+    SetList,
 )
 from gateway.dlms.classes import (
     CLOCK,
@@ -58,7 +61,7 @@ Procedure = Generator[Request, Answer, T]
 _OBJECT_LIST: Final = 2
 _NAME_OCTETS: Final = 6
 LIST_ITEMS: Final = 10
-"""Attributes asked for in one list: request and answer of ten scalers fit into any meter's PDU."""
+"""Attributes in one list: request and answer of ten scalers fit into any meter's PDU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Buffer:
 
 
 def one_by_one(procedure: Procedure[T]) -> Procedure[T]:
-    """The same procedure for a meter that takes no lists: their attributes are asked singly."""
+    """The same procedure for a meter that takes no lists: their items are asked for singly."""
     try:
         request = next(procedure)
         while True:
@@ -89,7 +92,7 @@ def one_by_one(procedure: Procedure[T]) -> Procedure[T]:
 
 
 def _single_requests(request: Request) -> Procedure[Answer]:
-    if not isinstance(request, GetList):
+    if not isinstance(request, LISTS):
         return (yield request)
     items: list[bytes | Refused] = []
     answer = Answer(b"")
@@ -117,6 +120,27 @@ def read_many(wanted: Sequence[Get]) -> Procedure[tuple[axdr.Data | PeerRefused,
             answer = yield from _single_requests(listed)
         found += (
             axdr.decode(one) if isinstance(one, bytes) else PeerRefused(one.service, one.reason)
+            for one in answer.items
+        )
+    return tuple(found)
+
+
+def write_many(wanted: Sequence[Set]) -> Procedure[tuple[PeerRefused | None, ...]]:
+    """Several attributes written in their order, each: None, or the meter's refusal of it.
+
+    A meter that refuses lists as such, in spite of what was agreed, is asked one by one: a write
+    that was done and is done again changes nothing. Methods have no such procedure, because to
+    invoke one again may.
+    """
+    found: list[PeerRefused | None] = []
+    for start in range(0, len(wanted), LIST_ITEMS):
+        listed = SetList(tuple(wanted[start : start + LIST_ITEMS]))
+        try:
+            answer = yield listed
+        except PeerRefused:
+            answer = yield from _single_requests(listed)
+        found += (
+            PeerRefused(one.service, one.reason) if isinstance(one, Refused) else None
             for one in answer.items
         )
     return tuple(found)

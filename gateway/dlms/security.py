@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from gateway.dlms.apdu.ciphered import CipheredApdu
+from gateway.dlms.apdu.ciphered import GENERAL_DED, GENERAL_GLO, CipheredApdu
 from gateway.dlms.word import Word
 from gateway.errors import LocalProtocolError, SecurityError
 from gateway.model import Secret
 
+KEY_OCTETS: Final = 16
 TAG_OCTETS: Final = 12
 TITLE_OCTETS: Final = 8
 COUNTER_LIMIT: Final = 0xFFFF_FFFF
 """Invocation counters are double-long-unsigned; past this the key is spent."""
 
-GENERAL_GLO: Final = 0xDB
 GLO_TAGS: Final = {
     0x01: 0x21,  # initiate-request
     0x08: 0x28,  # initiate-response
@@ -39,6 +39,12 @@ GLO_TAGS: Final = {
     0xC7: 0xCF,  # action-response
 }
 """Plain APDU tag -> its service-specific global ciphering tag (Green Book 9.5)."""
+
+DED_TAGS: Final = {plain: glo + 8 for plain, glo in GLO_TAGS.items() if plain >= 0xC0}
+"""Plain APDU tag -> its dedicated ciphering tag. What opens an association has none: the key is
+inside it. A data-notification has neither form: the general ones carry it."""
+
+DATA_NOTIFICATION: Final = 0x0F
 
 
 class Replayed(SecurityError):
@@ -54,6 +60,8 @@ class SecurityPolicy(IntEnum):
     BOTH = 0x30
 
 
+_OPENING: Final = (0x01, 0x08)
+"""Initiate-request and -response: under the global key, in their own form, in every style."""
 _KEY_SET_BROADCAST = 0x40
 _COMPRESSED = 0x80
 _SUITE_MASK = 0x0F
@@ -75,7 +83,7 @@ class GlobalKeys:
 
     def __post_init__(self) -> None:
         for name in ("encryption", "authentication"):
-            if len(getattr(self, name)) != 16:
+            if len(getattr(self, name)) != KEY_OCTETS:
                 raise LocalProtocolError(f"the {name} key of suite 0 has 16 octets")
 
 
@@ -145,6 +153,13 @@ class ProtectionSettings:
     the peer: what was recorded in an earlier session stays refused in this one.
     ``received_floor`` holds for any title: meters keep one counter per client, whatever its title.
     ``peer_title`` is the peer's system title where it is known beforehand.
+    ``rises`` says whether a counter rises above all that were believed of that title, and has made
+    it durable when it says yes: for whoever keeps the counters of many senders itself. It is asked
+    last, so that nothing that is forged moves a counter.
+    ``tolerate_global`` believes what comes under the global key also where a dedicated one was
+    agreed on: for meters that report events so in the middle of an association. It is off, because
+    a dedicated key is agreed on to keep the global one off the wire, and because an answer that
+    was recorded under the global key must not pass for one of this association.
     """
 
     keys: GlobalKeys
@@ -155,6 +170,8 @@ class ProtectionSettings:
     received_floor: int = -1
     peer_title: bytes | None = None
     style: CipheringStyle = CipheringStyle.GLO
+    tolerate_global: bool = False
+    rises: Callable[[bytes, int], bool] | None = None
 
     def __post_init__(self) -> None:
         for title in (self.own_title, self.peer_title):
@@ -163,7 +180,13 @@ class ProtectionSettings:
 
 
 class Protection:
-    """Protects what is sent and believes only what is protected as agreed."""
+    """Protects what is sent and believes only what is protected as agreed.
+
+    Own counters come from one sequence for all keys, so that no nonce repeats under any of them,
+    and a meter that keeps one counter for all keys is served as well as one that keeps a counter
+    for each (IEC 62056-5-3). Received ones are ordered for each key: a fresh dedicated key may
+    start anywhere, one that served before goes on behind what was believed before.
+    """
 
     def __init__(self, settings: ProtectionSettings) -> None:
         self._gcm = Gcm(settings.keys)
@@ -174,16 +197,44 @@ class Protection:
         self.style = settings.style
         self.own_title = settings.own_title
         self.peer_title = settings.peer_title
+        self._tolerate_global = settings.tolerate_global
+        self._rises = settings.rises
         self._last_received = dict(settings.last_received)
         self._received_floor = settings.received_floor
+        self._dedicated: Gcm | None = None
+        self._last_dedicated: int | None = None
+        """None where the dedicated key is ordered with the global one."""
+        self._uses_dedicated = False
+        self._only_dedicated = False
 
     @property
     def last_received(self) -> int:
-        """Highest invocation counter believed from the peer; -1 if none."""
+        """Highest invocation counter believed from the peer under the global key; -1 if none."""
         return self._last_of(self.peer_title or b"")
 
     def _last_of(self, title: bytes) -> int:
         return max(self._last_received.get(title, -1), self._received_floor)
+
+    def take_dedicated(self, key: Secret, *, fresh: bool) -> None:
+        """Believe also what the key of this association protects; ``fresh``: never used before."""
+        if len(key) != KEY_OCTETS:
+            raise SecurityError(f"a dedicated key of suite 0 has 16 octets, not {len(key)}")
+        authentication = self._keys.authentication
+        self._dedicated = Gcm(GlobalKeys(encryption=key, authentication=authentication))
+        self._last_dedicated = -1 if fresh else None
+
+    def use_dedicated(self) -> None:
+        """The association is open: from now on nothing else is sent, or believed.
+
+        Without a dedicated key nothing changes.
+        """
+        self._uses_dedicated = self._dedicated is not None
+        self._only_dedicated = self._uses_dedicated and not self._tolerate_global
+
+    def forget_dedicated(self) -> None:
+        """Its association is over, and so is the key."""
+        self._dedicated = None
+        self._uses_dedicated = self._only_dedicated = False
 
     def protect(self, apdu: bytes) -> bytes:
         """Return the ciphered APDU for a plain one, under a fresh invocation counter.
@@ -191,29 +242,38 @@ class Protection:
         Raises LocalProtocolError for a service that has no protected form in this style, and
         whatever ``reserve`` raises when the counter cannot be made durable or is spent.
         """
+        own = self._uses_dedicated and apdu[0] not in _OPENING
+        dedicated = self._dedicated if own else None
+        tag = self._tag(apdu[0], dedicated=dedicated is not None)
         counter = self._next_counter()
-        body = self._gcm.seal(
+        body = (dedicated or self._gcm).seal(
             title=self.own_title, counter=counter, security_control=self._control, plain=apdu
         )
-        general = self.style is CipheringStyle.GENERAL_GLO and apdu[0] not in (0x01, 0x08)
-        tag = GENERAL_GLO if general or apdu[0] == 0x0F else GLO_TAGS.get(apdu[0])
-        if tag is None:
-            raise LocalProtocolError(f"APDU {apdu[0]:#04x} has no glo-ciphered form")
         return CipheredApdu(
             tag=tag,
-            system_title=self.own_title if tag == GENERAL_GLO else None,
+            system_title=self.own_title if tag in (GENERAL_GLO, GENERAL_DED) else None,
             security_control=self._control,
             invocation_counter=counter,
             body=body,
         ).encode()
 
+    def _tag(self, plain: int, *, dedicated: bool) -> int:
+        general = self.style is CipheringStyle.GENERAL_GLO and plain not in _OPENING
+        if general or plain == DATA_NOTIFICATION:
+            return GENERAL_DED if dedicated else GENERAL_GLO
+        tag = (DED_TAGS if dedicated else GLO_TAGS).get(plain)
+        if tag is None:
+            raise LocalProtocolError(f"APDU {plain:#04x} has no ciphered form")
+        return tag
+
     def unprotect(self, apdu: CipheredApdu) -> bytes:
         """Return the plain APDU; raise SecurityError if any check fails.
 
-        Checks, in this order: suite and policy, system title, counter rises, tag, and that the
-        plain APDU is the one its ciphering tag names.
+        Checks, in this order: suite and policy, the key that was agreed on, system title, counter
+        rises, tag, and that the plain APDU is the one its ciphering tag names.
         """
         self._check_control(apdu.security_control)
+        gcm = self._key_of(apdu)
         title = apdu.system_title or self.peer_title
         if title is None:
             raise SecurityError("the peer's system title is not known")
@@ -221,12 +281,13 @@ class Protection:
             raise SecurityError("a system title has 8 octets")
         if self.peer_title is not None and title != self.peer_title:
             raise SecurityError("protected under another system title than the association's")
-        last = self._last_of(title)
+        own_order = self._last_dedicated if apdu.is_dedicated else None
+        last = self._last_of(title) if own_order is None else own_order
         if apdu.invocation_counter <= last:
             raise Replayed(
                 f"invocation counter {apdu.invocation_counter} does not rise above {last}"
             )
-        plain = self._gcm.open(
+        plain = gcm.open(
             title=title,
             counter=apdu.invocation_counter,
             security_control=apdu.security_control,
@@ -234,18 +295,33 @@ class Protection:
         )
         if not plain:
             raise SecurityError("a protected APDU holds nothing")
-        if apdu.tag != GENERAL_GLO and GLO_TAGS.get(plain[0]) != apdu.tag:
+        tags = DED_TAGS if apdu.is_dedicated else GLO_TAGS
+        if not apdu.is_general and tags.get(plain[0]) != apdu.tag:
             raise SecurityError(
                 f"ciphering tag {apdu.tag:#04x} holds another service: {plain[0]:#04x}"
             )
-        self._last_received[title] = apdu.invocation_counter
+        if self._rises is not None and not self._rises(title, apdu.invocation_counter):
+            raise Replayed(f"invocation counter {apdu.invocation_counter} does not rise")
+        if own_order is None:
+            self._last_received[title] = apdu.invocation_counter
+        else:
+            self._last_dedicated = apdu.invocation_counter
         self.peer_title = title
         return plain
 
+    def _key_of(self, apdu: CipheredApdu) -> Gcm:
+        if not apdu.is_dedicated:
+            if self._only_dedicated:
+                raise SecurityError(f"{apdu.name} where a dedicated key was agreed on")
+            return self._gcm
+        if self._dedicated is None:
+            raise SecurityError(f"{apdu.name}, and no dedicated key was agreed on")
+        return self._dedicated
+
     def answer_like(self, apdu: CipheredApdu) -> None:
-        """Server: protect answers in the style that the client asked in."""
-        general = apdu.tag == GENERAL_GLO
-        self.style = CipheringStyle.GENERAL_GLO if general else CipheringStyle.GLO
+        """Server: protect answers in the style, and with the key, that the client asked with."""
+        self.style = CipheringStyle.GENERAL_GLO if apdu.is_general else CipheringStyle.GLO
+        self._uses_dedicated = apdu.is_dedicated and self._dedicated is not None
 
     def gmac_challenge(self, challenge: bytes) -> bytes:
         """f(challenge) of HLS mechanism 5: SC || IC || GMAC over SC || AK || challenge."""

@@ -32,6 +32,7 @@ class WrapperLink:
     """
 
     releases = False
+    streams = True
 
     def __init__(
         self,

@@ -77,6 +77,8 @@ class Quirk(StrEnum):
     """RLRQ is refused or not answered: leave by closing the link."""
     RANGE_WITHOUT_DEVIATION = "range_without_deviation"
     """Selective access by range takes clock values only without deviation and status."""
+    GLOBAL_KEY_BESIDE_DEDICATED = "global_key_beside_dedicated"
+    """Events come under the global key within an association that has a dedicated one."""
 
 
 @table
@@ -137,6 +139,10 @@ class Association:
     security_setup: ObisText | None = None
     """Security setup (class 64)."""
     pre_established: bool = False
+    dedicated_ciphering: bool = False
+    """Propose a key for this association alone: ``dedicated`` of the keystore, else a fresh one."""
+    general_block_window: Annotated[int, Field(ge=1, le=63)] | None = None
+    """Propose general block transfer, taking so many blocks in a row; None: do not."""
 
     def __post_init__(self) -> None:
         needs_secret = self.authentication in (Authentication.LLS, Authentication.HLS2)
@@ -145,6 +151,9 @@ class Association:
         keyed = self.ciphering is not Ciphering.NONE or self.authentication is Authentication.GMAC
         if keyed and None in (self.encryption_key, self.authentication_key, self.counter):
             raise ValueError("ciphering needs encryption_key, authentication_key and counter")
+        encrypts = self.ciphering in (Ciphering.ENCRYPTED, Ciphering.BOTH)
+        if self.dedicated_ciphering and (self.pre_established or not encrypts):
+            raise ValueError("dedicated_ciphering needs an AARQ, and a ciphering that encrypts it")
 
     @property
     def key_names(self) -> frozenset[KeyName]:

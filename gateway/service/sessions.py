@@ -14,18 +14,14 @@ from typing import Final
 import structlog
 
 from gateway.dlms.association.client import ClientConnection
-from gateway.dlms.association.settings import Authentication, ClientSettings
+from gateway.dlms.association.pre_established import policy_of, style_of
+from gateway.dlms.association.settings import Authentication, ClientSettings, DedicatedKey
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.link import Link, Role
 from gateway.dlms.plan import DAY_S
 from gateway.dlms.reading import read_counter
-from gateway.dlms.security import (
-    CipheringStyle,
-    GlobalKeys,
-    ProtectionSettings,
-    SecurityPolicy,
-)
+from gateway.dlms.security import GlobalKeys, ProtectionSettings
 from gateway.dlms.wrapper import WrapperLink
 from gateway.errors import NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
@@ -56,12 +52,6 @@ _AUTHENTICATIONS: Final = {
     "lls": Authentication.LLS,
     "hls2": Authentication.HLS_AES,
     "gmac": Authentication.HLS_GMAC,
-}
-_POLICIES: Final = {
-    Ciphering.NONE: SecurityPolicy.NONE,
-    Ciphering.AUTHENTICATED: SecurityPolicy.AUTHENTICATED,
-    Ciphering.ENCRYPTED: SecurityPolicy.ENCRYPTED,
-    Ciphering.BOTH: SecurityPolicy.BOTH,
 }
 
 
@@ -308,8 +298,11 @@ class SessionMaker:
             protection=protection,
             max_pdu_octets=profile.link.max_pdu_octets,
             pre_established=association.pre_established,
+            dedicated=DedicatedKey(keys.dedicated) if association.dedicated_ciphering else None,
+            general_block_window=association.general_block_window,
             assume_missing_user_information=Quirk.MISSING_USER_INFORMATION in profile.quirks,
             release=Quirk.NO_RELEASE not in profile.quirks,
+            tagged_date_time=Quirk.TAGGED_NOTIFICATION_DATE_TIME in profile.quirks,
             random_bytes=self._random_bytes,
         )
 
@@ -329,11 +322,12 @@ class SessionMaker:
                 authentication=_secret(keys, association.authentication_key),
             ),
             own_title=title,
-            policy=_POLICIES[association.ciphering],
+            policy=policy_of(association),
             reserve=block.reserve,
             last_received=received,
             peer_title=keys.server_system_title,
-            style=CipheringStyle(association.ciphering_style.value),
+            style=style_of(association),
+            tolerate_global=Quirk.GLOBAL_KEY_BESIDE_DEDICATED in access.profile.quirks,
         )
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from gateway.dlms.apdu.block_transfer import WINDOW_LIMIT
 from gateway.errors import ConfigError
 from gateway.url import BAUD_RATES
 from hil_tests.emulator.catalogue import Model
@@ -67,6 +68,8 @@ class MeterScenario:
     ``port`` 0 takes a free one. ``turnaround_ms`` passes between the last octet heard and the
     first sent. ``information_octets`` is the largest HDLC information field and ``window`` the most
     frames in a row, both each way; ``pdu_octets`` is the largest APDU that it takes and sends.
+    ``general_block_window`` is how many blocks in a row it takes and sends with clients that
+    propose general block transfer; 0: it does not know it.
     """
 
     serial: str
@@ -80,6 +83,7 @@ class MeterScenario:
     information_octets: int
     window: int
     pdu_octets: int
+    general_block_window: int
     capture_period_s: int
     exports: bool
     turnaround_ms: int
@@ -267,6 +271,7 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
         information_octets=table.number("information_octets", range(16, 2031), 128),
         window=table.number("window", range(1, 8), 1),
         pdu_octets=table.number("pdu_octets", range(64, 1 << 16), 1024),
+        general_block_window=table.number("general_block_window", range(WINDOW_LIMIT + 1), 0),
         capture_period_s=table.one_of("capture_period_s", (900, 1800, 3600), 1800),
         exports=table.flag("exports", False),
         turnaround_ms=table.number("turnaround_ms", range(10_001), 0),

@@ -88,6 +88,7 @@ def offer(scenario: MeterScenario, keys: MeterKeys, meter: Meter, name: str) -> 
         hls_secret=keys.hls_secret,
         protection=protection if keyed else None,
         max_pdu_octets=scenario.pdu_octets,
+        general_block_window=scenario.general_block_window or None,
         refuse_with=scenario.faults.refuse_with,
         random_bytes=secrets.token_bytes,
     )
@@ -155,6 +156,7 @@ class _PassedLink:
         self._events = events
         self._link = link
         self.releases = link.releases
+        self.streams = link.streams
         self.connect = link.connect
         self.disconnect = link.disconnect
         self.send_apdu = link.send_apdu

@@ -138,12 +138,17 @@ class Pair:
     """A client and a server with nothing but their octets between them."""
 
     def __init__(
-        self, link: str, client: ClientSettings, server: ServerSettings, chunk: int | None = None
+        self,
+        link: str,
+        client: ClientSettings,
+        server: ServerSettings,
+        chunk: int | None = None,
+        objects: Objects | None = None,
     ) -> None:
         client_link, server_link = LINKS[link]()
         if isinstance(server_link, WrapperLink):
             server_link.connect()
-        self.objects = Objects()
+        self.objects = objects or Objects()
         self.client = ClientConnection(client_link, client)
         self.server = ServerConnection(server_link, server, self.objects)
         self._chunk = chunk

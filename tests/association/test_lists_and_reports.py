@@ -6,10 +6,21 @@ import pytest
 
 from gateway.dlms import axdr
 from gateway.dlms.apdu import Conformance, EventNotification, GetResponseWithList, InvokeId
-from gateway.dlms.association.requests import Answer, EventReport, Get, GetList, Refused
+from gateway.dlms.association.requests import (
+    LISTS,
+    Action,
+    ActionList,
+    Answer,
+    EventReport,
+    Get,
+    GetList,
+    Refused,
+    Set,
+    SetList,
+)
 from gateway.dlms.association.settings import CLIENT_CONFORMANCE, Authentication
 from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.reading import one_by_one, read_many
+from gateway.dlms.reading import one_by_one, read_many, write_many
 from gateway.dlms.security import SecurityPolicy
 from gateway.errors import LocalProtocolError, PeerRefused, RemoteProtocolError
 from gateway.model import Obis
@@ -112,14 +123,14 @@ def drive(procedure, meter) -> tuple[object, list[object]]:
         return done.value, asked
 
 
-def single(request: Get) -> Answer:
+def single(request: Get | Set | Action) -> Answer:
     if request.obis == UNKNOWN:
         raise PeerRefused("GET", "object-undefined")
     return Answer(ENERGY, SERVER_TITLE, 5)
 
 
-def listing(request: Get | GetList) -> Answer:
-    if isinstance(request, Get):
+def listing(request: Get | GetList | SetList) -> Answer:
+    if not isinstance(request, LISTS):
         return single(request)
     items: list[bytes | Refused] = []
     for item in request.items:
@@ -130,8 +141,8 @@ def listing(request: Get | GetList) -> Answer:
     return Answer(b"", SERVER_TITLE, 5, tuple(items))
 
 
-def liar(request: Get | GetList) -> Answer:
-    if isinstance(request, GetList):
+def liar(request: Get | GetList | SetList) -> Answer:
+    if isinstance(request, LISTS):
         raise PeerRefused("request", "service-unknown, operation-not-possible")
     return single(request)
 
@@ -139,7 +150,7 @@ def liar(request: Get | GetList) -> Answer:
 WANTED = [Get(3, REGISTER, 2), Get(3, UNKNOWN, 2)] * 8
 
 
-@pytest.mark.parametrize(
+IN_EVERY_WAY = pytest.mark.parametrize(
     ("meter", "wrap", "requests"),
     [
         (listing, lambda procedure: procedure, 2),
@@ -148,11 +159,31 @@ WANTED = [Get(3, REGISTER, 2), Get(3, UNKNOWN, 2)] * 8
     ],
     ids=["in lists", "one by one", "a meter that agreed and refuses"],
 )
+
+
+@IN_EVERY_WAY
 def test_many_attributes_are_read_alike_in_every_way(meter, wrap, requests: int) -> None:
     found, asked = drive(wrap(read_many(WANTED)), meter)
     assert len(asked) == requests
     values = [one.value if isinstance(one, Data) else one.reason for one in found]  # type: ignore[attr-defined]
     assert values == [950, "object-undefined"] * 8
+
+
+@IN_EVERY_WAY
+def test_many_attributes_are_written_alike_in_every_way(meter, wrap, requests: int) -> None:
+    writes = [Set(3, REGISTER, 2, ENERGY), Set(3, UNKNOWN, 2, ENERGY)] * 8
+    found, asked = drive(wrap(write_many(writes)), meter)
+    assert len(asked) == requests
+    assert [one and one.reason for one in found] == [None, "object-undefined"] * 8  # type: ignore[attr-defined]
+
+
+def test_methods_of_a_list_are_invoked_singly_once_each_where_lists_were_not_agreed_on() -> None:
+    def procedure():
+        return (yield ActionList((Action(70, REGISTER, 1), Action(70, UNKNOWN, 1)))).items
+
+    items, asked = drive(one_by_one(procedure()), single)
+    assert items == (ENERGY, Refused("GET", "object-undefined"))
+    assert asked == [Action(70, REGISTER, 1), Action(70, UNKNOWN, 1)]
 
 
 def test_a_refusal_reaches_the_procedure_also_when_it_is_asked_one_by_one() -> None:

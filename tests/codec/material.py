@@ -301,6 +301,18 @@ APDUS: list[tuple[Any, str]] = [
         "DB 08 4D4D4D0000BC614E 05 10 FFFFFFFF",
     ),
     (apdu.CipheredApdu(0xDB, b"", 0x20, 1, bytes(130)), "DB 00 8187 20 00000001" + "00" * 130),
+    # Block-control, most significant bit first: last, streaming, six bits of window.
+    (apdu.GeneralBlockTransfer(False, True, 5, 2, 1, b"\xc4\x01"), "E0 45 0002 0001 02 C401"),
+    (apdu.GeneralBlockTransfer(True, False, 63, 0xFFFF, 0, b""), "E0 BF FFFF 0000 00"),
+    (
+        apdu.GeneralBlockTransfer(False, False, 0, 1, 0xFFFF, bytes(200)),
+        "E0 00 0001 FFFF 81C8" + "00" * 200,
+    ),
+    (apdu.CipheredApdu(0xD0, None, 0x30, 7, b"body"), "D0 09 30 00000007 626F6479"),
+    (
+        apdu.CipheredApdu(0xDC, TITLE, 0x30, 1, b"x"),
+        "DC 08 4D4D4D0000BC614E 06 30 00000001 78",
+    ),
 ]
 """Each APDU with its octets: both directions are tested from this one table."""
 
@@ -312,7 +324,7 @@ def decode_whole(octets: bytes) -> tuple[Any, list[Data]]:
     information = getattr(found, "user_information", None)
     if information:
         apdu.decode_apdu(information)
-    block = isinstance(found, apdu.GetResponseWithDatablock)
+    block = isinstance(found, (apdu.GetResponseWithDatablock, apdu.GeneralBlockTransfer))
     if not block and (data := getattr(found, "data", None)) is not None:
         values.append(axdr.decode(data))
     return found, values

@@ -287,7 +287,10 @@ def test_an_apdu_past_the_limit_is_refused_unread() -> None:
     [
         ("", "at least its tag"),
         ("42", "0x42 is no APDU tag"),
-        ("E0 00", "general-block-transfer .0xe0. is not supported"),
+        ("D9 00", "access-request .0xd9. is not supported"),
+        ("E0 45 0002 0001 03 C401", "general-block-transfer: block-data needs 3 octet"),
+        ("E0 45 0002 0001 02 C40100", "general-block-transfer: 1 octet.s. too many"),
+        ("E0 45 0002 00", "general-block-transfer: block-number-ack needs 2 octet"),
         ("C2 01 05 0000000000", "time has 5 octets, allowed: 0, 12"),
         ("C2 00 0003 0100010800FF 02", "data is missing"),
         ("C0 03 C1 02 0003 0100010800FF 02 00", "2 attributes claimed in 10 octet"),
@@ -390,6 +393,8 @@ def test_secrets_do_not_show_in_any_repr() -> None:
         lambda: apdu.SetResponseNormal(HIGH, 256).encode(),
         lambda: apdu.Aare(1, 0, 0, diagnostic_source=3).encode(),
         lambda: apdu.CipheredApdu(0xC8, None, 0x30, 1 << 32, b"").encode(),
+        lambda: apdu.GeneralBlockTransfer(True, False, 64, 1, 0, b"").encode(),
+        lambda: apdu.GeneralBlockTransfer(True, False, 1, 1 << 16, 0, b"").encode(),
     ],
 )
 def test_what_has_no_octets_is_a_usage_error(build: Any) -> None:

@@ -52,13 +52,25 @@ def read(
     secrets: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """One session of a peer; its results by operation."""
+    results: dict[str, Any] = session(program, meter, association, operations, secrets)["results"]
+    return results
+
+
+def session(
+    program: str,
+    meter: FleetMeter,
+    association: tuple[int, str, str],
+    operations: list[str],
+    secrets: Mapping[str, object] | None = None,
+    **further: object,
+) -> dict[str, Any]:
+    """One session of a peer: its whole document."""
     sap, auth, security = association
     options = {**meter.address_options(), "client": sap, "auth": auth, "security": security}
     given = {**meter.secrets(sap), **(secrets or {})}
-    document = run_client(program, {**options, "ops": ",".join(operations)}, given)
+    document = run_client(program, {**options, "ops": ",".join(operations), **further}, given)
     meter.take_counter(sap, document["invocation_counter"])
-    results: dict[str, Any] = document["results"]
-    return results
+    return document
 
 
 def instant(raw: Mapping[str, str]) -> int:
@@ -217,6 +229,29 @@ def test_a_counter_that_was_used_before_is_refused(fleet: Fleet, framing: str) -
     read("gurux_client", meter, association, ["clock"])
     with pytest.raises(PeerFailed):
         read("gurux_client", meter, association, ["clock"], {"invocation_counter": old})
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("window", [None, 1, 8])
+@pytest.mark.parametrize("dedicated", [None, "00112233445566778899aabbccddeeff"])
+def test_gurux_reads_the_truth_by_general_blocks_and_under_a_dedicated_key(
+    fleet: Fleet, framing: str, window: int | None, dedicated: str | None
+) -> None:
+    """The meter refuses the global key once a dedicated one was agreed on."""
+    meter = fleet[f"BLOCK-{framing}"]
+    day_ends_s = meter.last_midnight_s
+    by_range = f"block_range:{day_ends_s - DAY_S + BLOCK_S}:{day_ends_s}"
+    operations = ["get:7:1.0.99.1.0.255:3", by_range, "objects"]
+    operations += [f"get:3:{obis}:3" for obis in ENERGY_BLOCKS]
+    secrets = {"dedicated_key": dedicated} if dedicated else {}
+    read_so = session(
+        "gurux_client", meter, (READER, "low", "both"), operations, secrets, block_window=window
+    )
+    blocks = meter.truth["block_rows"]
+    of_the_day = [row for row in blocks if day_ends_s - DAY_S < row["captured_at_s"] <= day_ends_s]
+    assert_rows_are_true(read_so["results"][by_range], of_the_day, read_so["results"])
+    # A day of rows and the object list are several APDUs of 400 octets.
+    assert (read_so["highest_block"] > 3) is (window is not None)
 
 
 @pytest.mark.parametrize(

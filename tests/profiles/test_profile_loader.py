@@ -160,6 +160,16 @@ WRONG = [
     ("[association.x]\nclient = 1\nauthentication = 'hls'", "x.authentication = 'hls'", "'hls2'?"),
     ("[association.x]\nclient = 1\nauthentication = 'lls'", "association.x", "needs secret"),
     ("[association.x]\nclient = 1\nciphering = 'both'", "association.x", "needs encryption_key"),
+    (
+        "[association.x]\nclient = 1\ndedicated_ciphering = true",
+        "association.x",
+        "dedicated_ciphering needs an AARQ, and a ciphering that encrypts it",
+    ),
+    (
+        "[association.x]\nclient = 1\ngeneral_block_window = 64",
+        "association.x.general_block_window = 64",
+        "less than or equal to 63",
+    ),
     ("[association.x]\nclient = 1\nsecret = '31323334'", "association.x.secret", "must be "),
     ("[association.x]\nciphering = 'none'", "association.x.client = '(missing)'", "required"),
     (

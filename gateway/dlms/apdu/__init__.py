@@ -27,7 +27,11 @@ from gateway.dlms.apdu.action import (
     ActionResponseNextBlock,
     ActionResponseNormal,
     ActionResponseWithList,
+    encode_outcomes,
+    read_long_outcome,
+    read_outcomes,
 )
+from gateway.dlms.apdu.block_transfer import GeneralBlockTransfer
 from gateway.dlms.apdu.ciphered import CipheredApdu
 from gateway.dlms.apdu.codec import Apdu, decode_apdu
 from gateway.dlms.apdu.common import InvokeId, LongInvokeId
@@ -95,6 +99,7 @@ __all__ = [
     "DiagnosticSource",
     "EventNotification",
     "ExceptionResponse",
+    "GeneralBlockTransfer",
     "GetRequestNext",
     "GetRequestNormal",
     "GetRequestWithList",
@@ -125,6 +130,9 @@ __all__ = [
     "StateError",
     "UserDiagnostic",
     "decode_apdu",
+    "encode_outcomes",
     "encode_results",
+    "read_long_outcome",
+    "read_outcomes",
     "read_results",
 ]

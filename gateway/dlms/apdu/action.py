@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from gateway.dlms.apdu.lists import (
     read_sequence,
     read_value,
 )
+from gateway.dlms.apdu.results import ActionResult
 from gateway.dlms.axdr.octets import OctetReader, unsigned
 from gateway.model import Obis
 
@@ -171,8 +172,7 @@ class ActionResponseWithList:
 
     def encode(self) -> bytes:
         """The whole APDU with its tag."""
-        outcomes = encode_sequence([outcome.encode() for outcome in self.outcomes])
-        return b"\xc7\x03" + self.invoke.encode() + outcomes
+        return b"\xc7\x03" + self.invoke.encode() + encode_outcomes(self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,38 @@ def read_action_response(reader: OctetReader) -> ActionResponse:
     elif choice == 2:
         response = ActionResponseBlock(invoke, DataBlock.read(reader))
     elif choice == 3:
-        outcomes = read_sequence(reader, "outcomes", _OUTCOME_OCTETS, ActionOutcome.read)
-        response = ActionResponseWithList(invoke, outcomes)
+        response = ActionResponseWithList(invoke, read_outcomes(reader))
     else:
         response = ActionResponseNextBlock(invoke, reader.unsigned(4, "block number"))
     reader.end()
     return response
+
+
+def encode_outcomes(outcomes: Sequence[ActionOutcome]) -> bytes:
+    """SEQUENCE OF Action-Response-With-Optional-Data; also what blocks of a long list carry."""
+    return encode_sequence([outcome.encode() for outcome in outcomes])
+
+
+def read_outcomes(reader: OctetReader) -> tuple[ActionOutcome, ...]:
+    """The outcomes that ``encode_outcomes`` wrote, and nothing behind them."""
+    outcomes = read_sequence(reader, "outcomes", _OUTCOME_OCTETS, ActionOutcome.read)
+    reader.end()
+    return outcomes
+
+
+def read_long_outcome(octets: bytes) -> ActionOutcome:
+    """The outcome of one method that came in blocks; raise DecodeError.
+
+    The standard cuts up Action-Response-With-Optional-Data; some servers (gurux-dlms) cut up the
+    bare return parameters. Those never begin with 0, which success does, and what is short enough
+    to be a refusal is read as the standard has it.
+    """
+    if len(octets) > _REFUSAL_OCTETS and octets[0] != ActionResult.SUCCESS:
+        return ActionOutcome(ActionResult.SUCCESS, octets)
+    reader = OctetReader(octets, "action-response in blocks")
+    outcome = _read_outcome(reader, _value_at_the_end)
+    reader.end()
+    return outcome
 
 
 def _read_outcome(reader: OctetReader, read: Callable[[OctetReader], bytes]) -> ActionOutcome:
@@ -262,5 +288,7 @@ def _value_at_the_end(reader: OctetReader) -> bytes:
 
 _ITEM_OCTETS: Final = 9
 """What a method of a list takes."""
+_REFUSAL_OCTETS: Final = 4
+"""The most an outcome without a value takes."""
 _OUTCOME_OCTETS: Final = 2
 """The least an outcome of a list takes."""

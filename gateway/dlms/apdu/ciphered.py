@@ -35,6 +35,9 @@ CIPHERED_NAMES: Final = {
 }
 """Tag of a ciphered APDU -> the standard's name."""
 
+DEDICATED_TAGS: Final = frozenset({0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD7, GENERAL_DED})
+"""Tags of what is protected with a dedicated key."""
+
 _GENERAL = (GENERAL_GLO, GENERAL_DED)
 _HEAD = struct.Struct(">BI")
 """Security control and invocation counter."""
@@ -54,6 +57,16 @@ class CipheredApdu:
     security_control: int
     invocation_counter: int
     body: bytes
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it may hold any service; its tag does not say which."""
+        return self.tag in _GENERAL
+
+    @property
+    def is_dedicated(self) -> bool:
+        """Whether a dedicated key protects it."""
+        return self.tag in DEDICATED_TAGS
 
     @property
     def name(self) -> str:

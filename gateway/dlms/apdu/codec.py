@@ -21,6 +21,7 @@ from gateway.dlms.apdu.action import (
     read_action_request,
     read_action_response,
 )
+from gateway.dlms.apdu.block_transfer import GeneralBlockTransfer, read_block_transfer
 from gateway.dlms.apdu.ciphered import CIPHERED_NAMES, CipheredApdu
 from gateway.dlms.apdu.get import (
     GetRequestNext,
@@ -82,6 +83,7 @@ Apdu = (
     | ActionResponse
     | ExceptionResponse
     | CipheredApdu
+    | GeneralBlockTransfer
 )
 
 _READERS: Final[dict[int, tuple[str, Callable[[OctetReader], Apdu]]]] = {
@@ -100,6 +102,7 @@ _READERS: Final[dict[int, tuple[str, Callable[[OctetReader], Apdu]]]] = {
     0xC5: ("set-response", read_set_response),
     0xC7: ("action-response", read_action_response),
     0xD8: ("exception-response", read_exception_response),
+    0xE0: ("general-block-transfer", read_block_transfer),
 }
 
 _NOT_YET: Final = {
@@ -113,7 +116,6 @@ _NOT_YET: Final = {
     0xDA: "access-response",
     0xDD: "general-ciphering",
     0xDF: "general-signing",
-    0xE0: "general-block-transfer",
 }
 """APDUs of the standard that this product does not speak, so that they can be named."""
 

@@ -6,55 +6,39 @@ from typing import Final
 
 from gateway.dlms.apdu import (
     Aare,
-    ActionRequestNormal,
-    ActionResponseNextBlock,
-    ActionResponseNormal,
-    ActionResult,
     Apdu,
     CipheredApdu,
     ConfirmedServiceError,
     Conformance,
-    DataAccessResult,
     DataNotification,
     EventNotification,
     ExceptionResponse,
-    GetRequestNext,
-    GetResponseWithDatablock,
-    GetResponseWithList,
+    GeneralBlockTransfer,
     InvokeId,
     Rlre,
     Rlrq,
-    SetResponseBlock,
     decode_apdu,
-    read_results,
 )
+from gateway.dlms.apdu.block_transfer import WINDOW_LIMIT
+from gateway.dlms.association.block_transfer import BlockReceiver, BlockTerms, ClientTransfer
+from gateway.dlms.association.exchange import Done, Exchange
 from gateway.dlms.association.handshake import ClientHandshake
-from gateway.dlms.association.long_requests import LongRequest
+from gateway.dlms.association.long_requests import PDU_OVERHEAD_OCTETS
 from gateway.dlms.association.requests import (
+    LISTS,
     Action,
     Answer,
     AssociationClosed,
     AssociationOpened,
     Event,
-    Get,
-    GetList,
     Refused,
     Request,
-    Set,
 )
-from gateway.dlms.association.services import (
-    SERVICES,
-    Outcome,
-    Response,
-    encode_request,
-    list_items,
-    read_outcome,
-    read_unsolicited,
-)
+from gateway.dlms.association.services import Response, read_unsolicited
 from gateway.dlms.association.settings import ClientSettings
 from gateway.dlms.association.states import AssociationState, State, Step
-from gateway.dlms.axdr.octets import OctetReader
 from gateway.dlms.classes import CURRENT_ASSOCIATION, AssociationMethod, ClassId
+from gateway.dlms.limits import Limits
 from gateway.dlms.link import (
     NEED_DATA,
     ApduReceived,
@@ -67,7 +51,6 @@ from gateway.dlms.link import (
 )
 from gateway.dlms.security import Protection, SecurityPolicy
 from gateway.errors import (
-    LimitExceeded,
     LinkLost,
     LocalProtocolError,
     PeerRefused,
@@ -93,14 +76,14 @@ class ClientConnection:
         self._protection = Protection(settings.protection) if settings.protection else None
         self._ciphered = settings.ciphered
         self._handshake = ClientHandshake(settings, self._protection)
-        self._opened = AssociationOpened(settings.conformance, settings.max_pdu_octets, None)
+        self._opened = AssociationOpened(settings.offered, settings.max_pdu_octets, None)
         self._invoke = 0
-        self._asked: type[Request] = Get
-        self._listed = 0
-        """Attributes in the list that was asked."""
-        self._blocks: list[bytes] = []
-        self._block_octets = 0
-        self._long: LongRequest | None = None
+        self._exchange: Exchange | None = None
+        self._block_terms: BlockTerms | None = None
+        """None while general block transfer was not agreed on."""
+        self._transfer: ClientTransfer | None = None
+        self._unasked: BlockReceiver | None = None
+        self._block_limits = settings.limits.of_blocks()
         self._counter: int | None = None
 
     @property
@@ -120,7 +103,7 @@ class ClientConnection:
 
     @property
     def takes_lists(self) -> bool:
-        """Whether the server agreed to be asked for several attributes at once."""
+        """Whether the server agreed to several attributes or methods in one request."""
         return bool(self._opened.conformance & Conformance.MULTIPLE_REFERENCES)
 
     def open(self) -> None:
@@ -129,22 +112,20 @@ class ClientConnection:
         self._link.connect()
 
     def send(self, request: Request) -> None:
-        """Ask. Raises LocalProtocolError while an answer is awaited or for a list not agreed on."""
-        if isinstance(request, GetList):
-            if not self.takes_lists:
-                raise LocalProtocolError("the server did not agree to multiple references")
-            self._listed = len(request.items)
+        """Ask.
+
+        Raises LocalProtocolError while an answer is awaited, for a list that was not agreed on,
+        and for more than can be sent; the association stays as it is.
+        """
+        if isinstance(request, LISTS) and not self.takes_lists:
+            raise LocalProtocolError("the server did not agree to multiple references")
+        invoke = self._invoke % 15 + 1
+        exchange = self._exchange_of(request, invoke)
+        first = exchange.first()
+        if self._block_terms and not self._block_terms.carry(len(first) + PDU_OVERHEAD_OCTETS):
+            raise LocalProtocolError(f"a request of {len(first)} octets has too many blocks")
         self._state.move(Step.REQUESTED)
-        self._invoke = self._invoke % 15 + 1
-        self._asked = type(request)
-        self._blocks.clear()
-        self._block_octets = 0
-        invoke = _INVOKE_IDS[self._invoke]
-        long = None
-        if isinstance(request, (Set, Action)):
-            long = LongRequest.of(request, invoke, self._opened)
-        self._long = long
-        self._send_service(long.next() if long else encode_request(request, invoke))
+        self._begin(exchange, first, invoke)
 
     def close(self) -> None:
         """Say goodbye as far as the state allows; legal at any time, also after an error."""
@@ -170,7 +151,8 @@ class ClientConnection:
     def handle_timeout(self) -> bool:
         """The peer was silent for the answer time: whether it is worth waiting once more.
 
-        Repeats the last frame where the link can. While leaving, silence is taken for a yes.
+        Repeats the last frame where the link can, else asks again for general blocks that are
+        missing. While leaving, silence is taken for a yes.
         """
         if self._state.now is State.RELEASING:
             self._state.move(Step.GAVE_UP)
@@ -179,7 +161,12 @@ class ClientConnection:
         if self._state.now is State.UNLINKING:
             self._state.move(Step.GAVE_UP)
             return True
-        return self._link.retransmit()
+        if self._link.retransmit():
+            return True
+        if self._transfer is None or not self._transfer.repeat():
+            return False
+        self._send_blocks(self._transfer)
+        return True
 
     def next_event(self) -> Event | NeedData:
         """What happened next, or NEED_DATA.
@@ -221,25 +208,81 @@ class ClientConnection:
             # The link is in its error state or was never up: there is nobody to tell.
             self._state.move(Step.GAVE_UP)
 
-    # -- protection --------------------------------------------------------------------------
+    # -- protection and general blocks -------------------------------------------------------
 
     def _send_service(self, apdu: bytes) -> None:
         if self._ciphered and self._protection is not None:
             apdu = self._protection.protect(apdu)
-        self._link.send_apdu(apdu)
+        terms, most = self._block_terms, self._opened.max_pdu_octets
+        if terms is None or not most or len(apdu) <= most:
+            self._link.send_apdu(apdu)
+            return
+        self._transfer = ClientTransfer(terms)
+        self._transfer.begin(apdu)
+        self._send_blocks(self._transfer)
+
+    def _send_blocks(self, transfer: ClientTransfer) -> None:
+        for block in transfer.outgoing:
+            self._link.send_apdu(block)
 
     def _take_octets(self, octets: bytes) -> Event | None:
-        apdu = decode_apdu(octets, limits=self._settings.limits)
+        apdu = self._decode(octets, self._settings.limits)
+        if isinstance(apdu, GeneralBlockTransfer):
+            whole = self._take_block(apdu)
+            if whole is None:
+                return None
+            apdu = self._decode(whole, self._block_limits)
         self._counter = None
         if isinstance(apdu, CipheredApdu):
             if self._protection is None or self._protection.policy is SecurityPolicy.NONE:
                 raise SecurityError("a ciphered APDU in an association without ciphering")
             self._counter = apdu.invocation_counter
-            apdu = decode_apdu(self._protection.unprotect(apdu), limits=self._settings.limits)
+            apdu = self._decode(self._protection.unprotect(apdu), self._block_limits)
         elif self._ciphered and not isinstance(apdu, (Aare, Rlre, ExceptionResponse)):
             # ExceptionResponse has no protected form: it ends a request and is never data.
             raise SecurityError(f"plain {type(apdu).__name__} in a ciphered association")
         return self._dispatch(apdu)
+
+    def _decode(self, octets: bytes, limits: Limits) -> Apdu:
+        tagged = self._settings.tagged_date_time
+        return decode_apdu(octets, limits=limits, tagged_date_time=tagged)
+
+    def _take_block(self, block: GeneralBlockTransfer) -> bytes | None:
+        """The whole APDU that a block completes. Blocks carry any APDU but themselves."""
+        if self._block_terms is None:
+            raise RemoteProtocolError("a general block, and none were agreed on")
+        if self._state.now is State.READY:
+            return self._take_unasked(block)
+        if self._state.now is not State.BUSY:
+            raise RemoteProtocolError(f"a general block came while {self._state.now.name}")
+        self._state.move(Step.BLOCK)
+        if self._transfer is None:
+            self._transfer = ClientTransfer(self._block_terms)
+        whole = self._transfer.take(block)
+        self._send_blocks(self._transfer)
+        return whole
+
+    def _take_unasked(self, block: GeneralBlockTransfer) -> bytes | None:
+        """Blocks that nobody acknowledges: they follow one another, or all are lost.
+
+        Nothing but their order says that two of them belong together.
+        """
+        if self._transfer is not None and self._transfer.holds(block):
+            return None  # The last answer's, once more.
+        if block.number == 1:
+            self._unasked = BlockReceiver(WINDOW_LIMIT, self._settings.limits)
+        receiver = self._unasked
+        if receiver is None or receiver.holds(block):
+            return None
+        if block.number != receiver.in_turn + 1:
+            self._unasked = None
+            return None
+        receiver.wanted()
+        receiver.take(block)
+        if not receiver.complete:
+            return None
+        self._unasked = None
+        return receiver.whole()
 
     # -- APDUs -------------------------------------------------------------------------------
 
@@ -258,21 +301,8 @@ class ClientConnection:
                 self._state.move(Step.RELEASED)
                 self._unlink()
                 return None
-            case ActionResponseNormal() if self._state.now is State.AUTHENTICATING:
-                return self._prove(apdu)
-            case _ if isinstance(apdu, Outcome):
-                self._expect(apdu)
+            case _ if isinstance(apdu, Response):
                 return self._answer(apdu)
-            case SetResponseBlock() | ActionResponseNextBlock():
-                self._expect(apdu)
-                self._go_on(apdu.number)
-                return None
-            case GetResponseWithDatablock():
-                self._expect(apdu)
-                return self._block(apdu)
-            case GetResponseWithList():
-                self._expect(apdu)
-                return self._list_answered(apdu.results)
             case _:
                 raise RemoteProtocolError(
                     f"{type(apdu).__name__} came while {self._state.now.name}"
@@ -291,8 +321,7 @@ class ClientConnection:
 
     def _associate(self) -> Event | None:
         if self._settings.pre_established:
-            self._state.move(Step.PRE_ESTABLISHED)
-            return self._opened
+            return self._open_for_requests(Step.PRE_ESTABLISHED)
         self._state.move(Step.ASKED)
         self._link.send_apdu(self._handshake.aarq())
         return None
@@ -304,87 +333,59 @@ class ClientConnection:
         )
         proof = self._handshake.answer()
         if proof is None:
-            self._state.move(Step.ACCEPTED)
-            return self._opened
+            return self._open_for_requests(Step.ACCEPTED)
         self._state.move(Step.CHALLENGED)
-        self._invoke = 1
-        self._asked = Action
         method = AssociationMethod.REPLY_TO_HLS
-        self._send_service(
-            ActionRequestNormal(
-                _INVOKE_IDS[1], ClassId.ASSOCIATION_LN, CURRENT_ASSOCIATION, method, proof
-            ).encode()
-        )
+        asked = Action(ClassId.ASSOCIATION_LN, CURRENT_ASSOCIATION, method, proof)
+        exchange = self._exchange_of(asked, 1)
+        self._begin(exchange, exchange.first(), 1)
         return None
 
-    def _prove(self, apdu: ActionResponseNormal) -> Event:
-        self._expect(apdu)
-        if apdu.result != ActionResult.SUCCESS:
-            raise PeerRefused("HLS authentication", ActionResult.name_of(apdu.result))
-        self._handshake.check(apdu.data)
-        self._state.move(Step.PROVEN)
+    def _prove(self, answer: bytes) -> Event:
+        self._handshake.check(answer or None)
+        return self._open_for_requests(Step.PROVEN)
+
+    def _open_for_requests(self, step: Step) -> AssociationOpened:
+        self._state.move(step)
+        if self._protection is not None:
+            self._protection.use_dedicated()
+        if self._opened.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            self._block_terms = BlockTerms.of(
+                window=self._settings.general_block_window or 1,
+                streams=self._link.streams,
+                pdu_octets=self._opened.max_pdu_octets,
+                limits=self._settings.limits,
+            )
         return self._opened
 
-    def _expect(self, apdu: Response) -> None:
-        if self._state.now not in (State.BUSY, State.AUTHENTICATING):
+    # -- a request ---------------------------------------------------------------------------
+
+    def _exchange_of(self, request: Request, invoke: int) -> Exchange:
+        return Exchange(request, _INVOKE_IDS[invoke], self._settings.limits, self._opened)
+
+    def _begin(self, exchange: Exchange, first: bytes, invoke: int) -> None:
+        self._exchange, self._invoke = exchange, invoke
+        self._transfer = self._unasked = None
+        self._send_service(first)
+
+    def _answer(self, apdu: Response) -> Event | None:
+        if self._exchange is None or self._state.now not in (State.BUSY, State.AUTHENTICATING):
             raise RemoteProtocolError(f"an answer came while {self._state.now.name}")
-        if apdu.invoke.number != self._invoke:
-            raise RemoteProtocolError(
-                f"answer to invoke-id {apdu.invoke.number}, asked was {self._invoke}"
-            )
-        if self._asked not in SERVICES[type(apdu)]:
-            raise RemoteProtocolError(
-                f"{type(apdu).__name__} answers a {self._asked.__name__} request"
-            )
-
-    def _answer(self, apdu: Outcome) -> Event:
-        if self._long and not self._long.sent and getattr(apdu, "result", 0) == 0:
-            raise RemoteProtocolError("success came before the last block was sent")
-        self._state.move(Step.ANSWERED)
-        outcome = read_outcome(apdu)
-        return outcome if isinstance(outcome, Refused) else self._answered(outcome)
-
-    def _go_on(self, number: int) -> None:
-        if self._long is None:
-            raise RemoteProtocolError(f"block {number} was acknowledged, none was sent")
-        apdu = self._long.after(number)
-        self._state.move(Step.BLOCK)
-        self._send_service(apdu)
-
-    def _answered(self, data: bytes) -> Answer:
-        return Answer(data, self.server_system_title, self._counter)
-
-    def _block(self, block: GetResponseWithDatablock) -> Event | None:
-        if block.data is None:
-            self._state.move(Step.ANSWERED)
-            return Refused("GET", DataAccessResult.name_of(block.error or 0))
-        if block.number != len(self._blocks) + 1:
-            raise RemoteProtocolError(
-                f"block {block.number} came where block {len(self._blocks) + 1} belongs"
-            )
-        self._blocks.append(block.data)
-        self._block_octets += len(block.data)
-        if self._block_octets > self._settings.limits.transfer_octets:
-            raise LimitExceeded(
-                f"block transfer beyond {self._settings.limits.transfer_octets} octets"
-            )
-        if not block.last:
-            if not block.data:
-                raise RemoteProtocolError("an empty block that is not the last")
-            self._state.move(Step.BLOCK)
-            self._send_service(GetRequestNext(_INVOKE_IDS[self._invoke], block.number).encode())
-            return None
-        whole = b"".join(self._blocks)
-        if self._asked is GetList:
-            return self._list_answered(read_results(OctetReader(whole, "get-response list")))
-        self._state.move(Step.ANSWERED)
-        return self._answered(whole)
-
-    def _list_answered(self, results: tuple[bytes | int, ...]) -> Answer:
-        if len(results) != self._listed:
-            raise RemoteProtocolError(
-                f"{len(results)} results answer a list of {self._listed} attributes"
-            )
-        self._state.move(Step.ANSWERED)
-        items = list_items(results)
-        return Answer(b"", self.server_system_title, self._counter, items)
+        taken = self._exchange.take(apdu)
+        if self._state.now is State.AUTHENTICATING:
+            match taken:
+                case Done(data):
+                    return self._prove(data)
+                case Refused(_, reason):
+                    raise PeerRefused("HLS authentication", reason)
+        match taken:
+            case bytes(following):
+                self._state.move(Step.BLOCK)
+                self._send_service(following)
+                return None
+            case Refused():
+                self._state.move(Step.ANSWERED)
+                return taken
+            case Done(data, items):
+                self._state.move(Step.ANSWERED)
+                return Answer(data, self.server_system_title, self._counter, items)

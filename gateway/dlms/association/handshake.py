@@ -114,7 +114,11 @@ class ClientHandshake:
         elif settings.authentication in HLS:
             self._own = settings.random_bytes(HLS_CHALLENGE_OCTETS)
             value = Secret(self._own)
-        initiate = InitiateRequest(settings.conformance, settings.max_pdu_octets).encode()
+        key: Secret | None = None
+        if settings.dedicated is not None and protection is not None:
+            key = settings.dedicated.draw(settings.random_bytes)
+            protection.take_dedicated(key, fresh=settings.dedicated.stored is None)
+        initiate = InitiateRequest(settings.offered, settings.max_pdu_octets, key).encode()
         context = ApplicationContext.LN_CIPHERED if settings.ciphered else ApplicationContext.LN
         return Aarq(
             application_context=context,
@@ -157,10 +161,10 @@ class ClientHandshake:
                     "AARE without user information (a meter known for it has the quirk "
                     "missing_user_information in its profile)"
                 )
-            return Agreed(settings.conformance, settings.max_pdu_octets)
+            return Agreed(settings.offered, settings.max_pdu_octets)
         plain = user_information.unwrap(aare.user_information, self._protection, settings.limits)
         response = user_information.read_response(plain, settings.limits)
-        return Agreed(response.conformance & settings.conformance, response.max_pdu_octets)
+        return Agreed(response.conformance & settings.offered, response.max_pdu_octets)
 
     def _rejection(self, aare: Aare) -> str:
         """Result, diagnostic, and the initiate error where the AARE carries one in plain."""
@@ -203,15 +207,18 @@ class ServerHandshake:
         if diagnostic is not UserDiagnostic.NULL:
             return self._aare(aarq, diagnostic, None)
         if self._protection is not None:
+            self._protection.forget_dedicated()
             self._protection.peer_title = aarq.calling_ap_title
         plain = user_information.unwrap(
             aarq.user_information or b"", self._protection, self._settings.limits
         )
         request = user_information.read_request(plain, self._settings.limits)
         self.agreed = Agreed(
-            request.conformance & self._settings.conformance,
+            request.conformance & self._settings.offered,
             request.max_pdu_octets or 0xFFFF,
         )
+        if self._protection is not None and self._settings.ciphered and request.dedicated_key:
+            self._protection.take_dedicated(request.dedicated_key, fresh=True)
         if self._settings.authentication in HLS:
             secret = aarq.authentication
             self._theirs = check_challenge(secret.reveal() if secret else None, None)

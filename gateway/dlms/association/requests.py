@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.dlms.selective_access import SelectiveAccess
 from gateway.model import Obis
@@ -49,7 +50,23 @@ class Action:
     data: bytes | None = None
 
 
-Request = Get | GetList | Set | Action
+@dataclass(frozen=True, slots=True)
+class SetList:
+    """Write several attributes in one exchange, where multiple references were agreed on."""
+
+    items: tuple[Set, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionList:
+    """Invoke several methods in one exchange, where multiple references were agreed on."""
+
+    items: tuple[Action, ...]
+
+
+Request = Get | GetList | Set | SetList | Action | ActionList
+LISTS: Final = (GetList, SetList, ActionList)
+"""Requests whose answer has one result for each item."""
 
 
 @dataclass(frozen=True, slots=True)

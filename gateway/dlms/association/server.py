@@ -11,8 +11,6 @@ from typing import Final
 
 from gateway.dlms.apdu import (
     Aarq,
-    ActionRequestBlock,
-    ActionRequestFirstBlock,
     ActionRequestNormal,
     ActionResponseNormal,
     ActionResult,
@@ -20,30 +18,20 @@ from gateway.dlms.apdu import (
     CipheredApdu,
     ConfirmedServiceError,
     Conformance,
-    DataAccessResult,
+    DataNotification,
+    EventNotification,
     ExceptionResponse,
-    GetRequestNext,
-    GetRequestNormal,
-    GetRequestWithList,
-    GetResponseNormal,
-    GetResponseWithDatablock,
-    GetResponseWithList,
-    InvokeId,
+    GeneralBlockTransfer,
     Rlre,
     Rlrq,
     ServiceError,
-    SetRequestBlock,
-    SetRequestFirstBlock,
-    SetRequestNormal,
-    SetResponseLastBlock,
-    SetResponseNormal,
     StateError,
     decode_apdu,
-    encode_results,
 )
-from gateway.dlms.association.handshake import ServerHandshake
-from gateway.dlms.association.long_requests import PDU_OVERHEAD_OCTETS, Block, LongReceiver
-from gateway.dlms.association.port import AccessRefused, MeterObjects
+from gateway.dlms.association.block_transfer import BlockTerms, ServerTransfer, unconfirmed
+from gateway.dlms.association.handshake import Agreed, ServerHandshake
+from gateway.dlms.association.port import MeterObjects
+from gateway.dlms.association.serving import Serving
 from gateway.dlms.association.settings import ServerSettings
 from gateway.dlms.association.states import AssociationState, State, Step
 from gateway.dlms.classes import CURRENT_ASSOCIATION, AssociationMethod, ClassId
@@ -57,11 +45,22 @@ from gateway.dlms.link import (
     Role,
 )
 from gateway.dlms.security import Protection, Replayed
-from gateway.errors import DecodeError, GatewayError, LimitExceeded, SecurityError
+from gateway.errors import (
+    DecodeError,
+    GatewayError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SecurityError,
+)
 
 _NOT_ASSOCIATED: Final = ExceptionResponse(
     StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE
 )
+_NOT_SUPPORTED: Final = ExceptionResponse(
+    StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED
+)
+_OUT_OF_PLACE: Final = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OTHER_REASON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +87,15 @@ class ServerConnection:
     def __init__(self, link: Link, settings: ServerSettings, objects: MeterObjects) -> None:
         self._link = link
         self._settings = settings
-        self._objects = objects
         self._state = AssociationState(Role.SERVER)
         self._protection = Protection(settings.protection) if settings.protection else None
         self._handshake = ServerHandshake(settings, self._protection)
+        self._serving = Serving(objects, settings.name, settings.limits)
         self._max_pdu_octets = 0xFFFF
-        self._rest = b""
-        self._next_block = 0
-        self._long = LongReceiver(settings.limits.transfer_octets)
+        self._block_terms: BlockTerms | None = None
+        """None while general block transfer was not agreed on."""
+        self._transfer: ServerTransfer | None = None
+        self._block_limits = settings.limits.of_blocks()
         self.counters_refused = 0
         """APDUs of the client whose invocation counter did not rise; nothing of them was used."""
 
@@ -131,35 +131,74 @@ class ServerConnection:
                     self._state.move(Step.LINK_OPENED)
                     if self._settings.pre_established:
                         self._state.move(Step.ACCEPTED)
+                        self._begin(Agreed(self._settings.offered, 0xFFFF))
                 case _:
                     return NEED_DATA
+
+    def notify(self, apdu: DataNotification | EventNotification) -> None:
+        """Send what nobody asked for; raise LocalProtocolError unless associated."""
+        if self._state.now is not State.READY:
+            raise LocalProtocolError(f"nothing can be told while {self._state.now.name}")
+        octets = self._protected(apdu.encode())
+        if self._block_terms is None or len(octets) <= self._max_pdu_octets:
+            self._link.send_apdu(octets)
+            return
+        for block in unconfirmed(octets, self._block_terms):
+            self._link.send_apdu(block)
 
     # -- one APDU ----------------------------------------------------------------------------
 
     def _serve(self, octets: bytes) -> Served:
         try:
             apdu = decode_apdu(octets, limits=self._settings.limits)
+            if isinstance(apdu, GeneralBlockTransfer):
+                return self._take_block(apdu)
+            self._transfer = None
             if isinstance(apdu, Aarq):
                 return self._associate(apdu)
             if isinstance(apdu, Rlrq):
                 return self._release()
-            if isinstance(apdu, CipheredApdu):
-                if self._protection is None or not self._settings.ciphered:
-                    raise SecurityError("a ciphered APDU in an association without keys")
-                self._protection.answer_like(apdu)
-                plain = self._protection.unprotect(apdu)
-                apdu = decode_apdu(plain, limits=self._settings.limits)
-            elif self._settings.ciphered:
-                raise SecurityError(f"plain {type(apdu).__name__} in a ciphered association")
-            return self._request(apdu)
+            return self._request(self._believed(apdu))
         except SecurityError as error:
             return self._refuse(error)
         except (DecodeError, LimitExceeded):
-            return self._except(
-                ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
-            )
+            return self._except(_NOT_SUPPORTED)
+
+    def _believed(self, apdu: Apdu) -> Apdu:
+        """The plain request; raise SecurityError."""
+        if not isinstance(apdu, CipheredApdu):
+            if self._settings.ciphered:
+                raise SecurityError(f"plain {type(apdu).__name__} in a ciphered association")
+            return apdu
+        if self._protection is None or not self._settings.ciphered:
+            raise SecurityError("a ciphered APDU in an association without keys")
+        plain = self._protection.unprotect(apdu)
+        self._protection.answer_like(apdu)
+        return decode_apdu(plain, limits=self._block_limits)
+
+    def _take_block(self, block: GeneralBlockTransfer) -> Served:
+        terms = self._block_terms
+        if terms is None or not self._state.allows(Step.REQUESTED):
+            return self._except(_NOT_ASSOCIATED if terms else _NOT_SUPPORTED)
+        if self._transfer is None or self._transfer.is_over_with(block):
+            self._transfer = ServerTransfer(terms)
+        try:
+            request = self._transfer.take(block)
+            self._send_blocks(self._transfer)
+            if request is None:
+                return Served(f"block {block.number}")
+            return self._request(self._believed(decode_apdu(request, limits=self._block_limits)))
+        except (DecodeError, LimitExceeded):
+            raise
+        except RemoteProtocolError:
+            return self._except(_OUT_OF_PLACE)
+
+    def _send_blocks(self, transfer: ServerTransfer) -> None:
+        for octets in transfer.outgoing:
+            self._link.send_apdu(octets)
 
     def _except(self, response: ExceptionResponse) -> Served:
+        self._transfer = None
         self._link.send_apdu(response.encode())
         return Served(f"exception-response: {response.reason}")
 
@@ -172,10 +211,37 @@ class ServerConnection:
         )
         return self._except(ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, service_error))
 
-    def _send(self, apdu: bytes) -> None:
+    def _protected(self, apdu: bytes) -> bytes:
         if self._settings.ciphered and self._protection is not None:
-            apdu = self._protection.protect(apdu)
-        self._link.send_apdu(apdu)
+            return self._protection.protect(apdu)
+        return apdu
+
+    def _send(self, apdu: bytes) -> None:
+        """Answer: in blocks where the request came so, or where it is too long otherwise."""
+        octets, terms = self._protected(apdu), self._block_terms
+        if self._transfer is None and terms and len(octets) > self._max_pdu_octets:
+            self._transfer = ServerTransfer(terms)
+        if self._transfer is None or terms is None:
+            self._link.send_apdu(octets)
+            return
+        if not terms.carry(len(octets)):
+            raise LimitExceeded(f"an answer of {len(octets)} octets has too many blocks")
+        self._transfer.answer(octets)
+        self._send_blocks(self._transfer)
+
+    def _begin(self, agreed: Agreed) -> None:
+        """An association begins with what both sides settled on."""
+        settings = self._settings
+        self._max_pdu_octets = min(agreed.max_pdu_octets, settings.max_pdu_octets)
+        self._transfer = self._block_terms = None
+        if agreed.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+            self._block_terms = BlockTerms.of(
+                window=settings.general_block_window or 1,
+                streams=self._link.streams,
+                pdu_octets=self._max_pdu_octets,
+                limits=settings.limits,
+            )
+        self._serving.begin(agreed.conformance, 0 if self._block_terms else self._max_pdu_octets)
 
     def _associate(self, aarq: Aarq) -> Served:
         if not self._state.allows(Step.ACCEPTED):
@@ -193,10 +259,14 @@ class ServerConnection:
         agreed = self._handshake.agreed
         if agreed is None:
             return Served("AARQ rejected")
-        self._long.abandon()
-        self._max_pdu_octets = min(agreed.max_pdu_octets, self._settings.max_pdu_octets)
+        self._begin(agreed)
         self._state.move(Step.CHALLENGED if self._handshake.challenged else Step.ACCEPTED)
+        self._use_dedicated()
         return Served("AARQ")
+
+    def _use_dedicated(self) -> None:
+        if self._protection is not None and self._state.now is State.READY:
+            self._protection.use_dedicated()
 
     def _release(self) -> Served:
         if self._state.allows(Step.RELEASED):
@@ -210,33 +280,10 @@ class ServerConnection:
         if not self._state.allows(Step.REQUESTED):
             return self._except(_NOT_ASSOCIATED)
         self._state.move(Step.REQUESTED)
-        if not isinstance(apdu, Block):
-            self._long.abandon()
-        match apdu:
-            case GetRequestNormal():
-                self._send(self._get(apdu))
-            case GetRequestNext():
-                self._send(self._next(apdu))
-            case GetRequestWithList() if self._agreed(Conformance.MULTIPLE_REFERENCES):
-                self._send(self._get_list(apdu))
-            case SetRequestNormal():
-                self._send(SetResponseNormal(apdu.invoke, self._set(apdu)).encode())
-            case ActionRequestNormal():
-                self._send(self._action(apdu).encode())
-            case SetRequestFirstBlock() | SetRequestBlock() if self._agreed(
-                Conformance.BLOCK_TRANSFER_WITH_SET
-            ):
-                self._send(self._take_block(apdu))
-            case ActionRequestFirstBlock() | ActionRequestBlock() if self._agreed(
-                Conformance.BLOCK_TRANSFER_WITH_ACTION
-            ):
-                self._send(self._take_block(apdu))
-            case _:
-                return self._except(
-                    ExceptionResponse(
-                        StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED
-                    )
-                )
+        answer = self._serving.serve(apdu)
+        if answer is None:
+            return self._except(_NOT_SUPPORTED)
+        self._send(answer)
         return Served(type(apdu).__name__)
 
     def _prove(self, apdu: ActionRequestNormal) -> Served:
@@ -254,88 +301,7 @@ class ServerConnection:
             refusal = ActionResponseNormal(apdu.invoke, ActionResult.OTHER_REASON)
             self._send(refusal.encode())
             return Served("HLS failed")
-        self._state.move(Step.PROVEN)
         self._send(ActionResponseNormal(apdu.invoke, ActionResult.SUCCESS, proof).encode())
+        self._state.move(Step.PROVEN)
+        self._use_dedicated()
         return Served("HLS")
-
-    # -- services ----------------------------------------------------------------------------
-
-    def _get(self, apdu: GetRequestNormal) -> bytes:
-        self._rest = b""
-        self._next_block = 0
-        try:
-            data = self._objects.get(
-                self._settings.name, apdu.class_id, apdu.obis, apdu.attribute, apdu.access
-            )
-        except AccessRefused as refusal:
-            return GetResponseNormal(apdu.invoke, error=refusal.result).encode()
-        if len(data) + PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
-            return GetResponseNormal(apdu.invoke, data).encode()
-        self._rest = data
-        return self._next_of(apdu.invoke)
-
-    def _get_list(self, apdu: GetRequestWithList) -> bytes:
-        self._rest = b""
-        self._next_block = 0
-        results: list[bytes | int] = []
-        for item in apdu.items:
-            try:
-                results.append(self._objects.get(self._settings.name, *item))
-            except AccessRefused as refusal:
-                results.append(refusal.result)
-        whole = GetResponseWithList(apdu.invoke, tuple(results)).encode()
-        if len(whole) + PDU_OVERHEAD_OCTETS <= self._max_pdu_octets:
-            return whole
-        self._rest = encode_results(results)
-        return self._next_of(apdu.invoke)
-
-    def _next(self, apdu: GetRequestNext) -> bytes:
-        if not self._next_block:
-            error = DataAccessResult.NO_LONG_GET_IN_PROGRESS
-        elif apdu.number != self._next_block:
-            error = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
-        else:
-            return self._next_of(apdu.invoke)
-        self._rest = b""
-        self._next_block = 0
-        return GetResponseWithDatablock(apdu.invoke, True, apdu.number, error=error).encode()
-
-    def _next_of(self, invoke: InvokeId) -> bytes:
-        size = max(1, self._max_pdu_octets - PDU_OVERHEAD_OCTETS)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        number = self._next_block + 1
-        last = not self._rest
-        self._next_block = 0 if last else number
-        return GetResponseWithDatablock(invoke, last, number, piece).encode()
-
-    def _agreed(self, bit: Conformance) -> bool:
-        agreed = self._handshake.agreed
-        return bool((agreed or self._settings).conformance & bit)
-
-    def _take_block(self, apdu: Block) -> bytes:
-        match self._long.take(apdu):
-            case SetRequestNormal() as whole:
-                result = self._set(whole)
-                return SetResponseLastBlock(whole.invoke, result, apdu.block.number).encode()
-            case ActionRequestNormal() as whole:
-                return self._action(whole).encode()
-            case bytes(answer):
-                return answer
-
-    def _set(self, apdu: SetRequestNormal) -> int:
-        try:
-            self._objects.set(
-                self._settings.name, apdu.class_id, apdu.obis, apdu.attribute, apdu.data
-            )
-        except AccessRefused as refusal:
-            return refusal.result
-        return DataAccessResult.SUCCESS
-
-    def _action(self, apdu: ActionRequestNormal) -> ActionResponseNormal:
-        try:
-            data = self._objects.action(
-                self._settings.name, apdu.class_id, apdu.obis, apdu.method, apdu.data
-            )
-        except AccessRefused as refusal:
-            return ActionResponseNormal(apdu.invoke, refusal.result)
-        return ActionResponseNormal(apdu.invoke, ActionResult.SUCCESS, data)

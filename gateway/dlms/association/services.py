@@ -1,13 +1,17 @@
-"""Requests as APDUs, and which response may answer which request."""
+"""Requests as APDUs, which response may answer which request, and what a response says."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from gateway.dlms.apdu import (
+    ActionOutcome,
     ActionRequestNormal,
+    ActionRequestWithList,
+    ActionResponseBlock,
     ActionResponseNextBlock,
     ActionResponseNormal,
+    ActionResponseWithList,
     ActionResult,
     AttributeItem,
     DataAccessResult,
@@ -19,13 +23,18 @@ from gateway.dlms.apdu import (
     GetResponseWithDatablock,
     GetResponseWithList,
     InvokeId,
+    MethodItem,
     SetRequestNormal,
+    SetRequestWithList,
     SetResponseBlock,
     SetResponseLastBlock,
+    SetResponseListLastBlock,
     SetResponseNormal,
+    SetResponseWithList,
 )
 from gateway.dlms.association.requests import (
     Action,
+    ActionList,
     EventReport,
     Get,
     GetList,
@@ -33,6 +42,7 @@ from gateway.dlms.association.requests import (
     Refused,
     Request,
     Set,
+    SetList,
     Unsolicited,
 )
 
@@ -43,20 +53,32 @@ Response = (
     | SetResponseNormal
     | SetResponseBlock
     | SetResponseLastBlock
+    | SetResponseListLastBlock
+    | SetResponseWithList
     | ActionResponseNormal
+    | ActionResponseBlock
     | ActionResponseNextBlock
+    | ActionResponseWithList
 )
 SERVICES: Final[dict[type[Response], tuple[type[Request], ...]]] = {
     GetResponseNormal: (Get,),
     GetResponseWithDatablock: (Get, GetList),
     GetResponseWithList: (GetList,),
     SetResponseNormal: (Set,),
-    SetResponseBlock: (Set,),
-    SetResponseLastBlock: (Set,),
-    ActionResponseNormal: (Action,),
-    ActionResponseNextBlock: (Action,),
+    SetResponseBlock: (Set, SetList),
+    # A list that was given up on has one result; so has a list of methods.
+    SetResponseLastBlock: (Set, SetList),
+    SetResponseListLastBlock: (SetList,),
+    SetResponseWithList: (SetList,),
+    ActionResponseNormal: (Action, ActionList),
+    ActionResponseBlock: (Action, ActionList),
+    ActionResponseNextBlock: (Action, ActionList),
+    ActionResponseWithList: (ActionList,),
 }
 """Response -> the kinds of request that it answers."""
+
+NO_PARAMETER: Final = b"\x00"
+"""null-data: what stands in a list of parameters for a method without one."""
 
 
 def encode_request(request: Request, invoke: InvokeId) -> bytes:
@@ -69,41 +91,49 @@ def encode_request(request: Request, invoke: InvokeId) -> bytes:
             return GetRequestWithList(invoke, listed).encode()
         case Action(class_id, obis, method, data):
             return ActionRequestNormal(invoke, class_id, obis, method, data).encode()
-        case _:
-            return SetRequestNormal(
-                invoke, request.class_id, request.obis, request.attribute, request.data
-            ).encode()
+        case Set(class_id, obis, attribute, value):
+            return SetRequestNormal(invoke, class_id, obis, attribute, value).encode()
+        case SetList() | ActionList():
+            return encode_list(request, invoke).encode()
 
 
-Outcome = GetResponseNormal | SetResponseNormal | SetResponseLastBlock | ActionResponseNormal
-"""What ends a request for one thing."""
+def encode_list(
+    request: SetList | ActionList, invoke: InvokeId
+) -> SetRequestWithList | ActionRequestWithList:
+    """A list that carries values, as its APDU."""
+    if isinstance(request, SetList):
+        attributes = tuple(AttributeItem(i.class_id, i.obis, i.attribute) for i in request.items)
+        return SetRequestWithList(invoke, attributes, tuple(i.data for i in request.items))
+    methods = tuple(MethodItem(i.class_id, i.obis, i.method) for i in request.items)
+    values = tuple(NO_PARAMETER if i.data is None else i.data for i in request.items)
+    return ActionRequestWithList(invoke, methods, values)
 
 
-def read_outcome(apdu: Outcome) -> bytes | Refused:
-    """The A-XDR that was answered (b"" for none), or the refusal by its standard name."""
-    match apdu:
-        case GetResponseNormal(data=bytes(data)):
-            return data
-        case GetResponseNormal():
-            return Refused("GET", DataAccessResult.name_of(apdu.error or 0))
-        case SetResponseNormal() | SetResponseLastBlock():
-            if apdu.result != DataAccessResult.SUCCESS:
-                return Refused("SET", DataAccessResult.name_of(apdu.result))
-            return b""
-        case ActionResponseNormal():
-            if apdu.result != ActionResult.SUCCESS:
-                return Refused("ACTION", ActionResult.name_of(apdu.result))
-            if apdu.error:
-                return Refused("ACTION", DataAccessResult.name_of(apdu.error))
-            return apdu.data or b""
+Result = bytes | Refused
+"""A-XDR that was answered (b"" for none), or the refusal by its standard name."""
 
 
-def list_items(results: tuple[bytes | int, ...]) -> tuple[bytes | Refused, ...]:
-    """A list's results, refusals by their standard names."""
-    return tuple(
-        one if isinstance(one, bytes) else Refused("GET", DataAccessResult.name_of(one))
-        for one in results
-    )
+def get_result(found: bytes | int | None) -> Result:
+    """What one attribute was answered: A-XDR, or a data-access-result."""
+    if isinstance(found, bytes):
+        return found
+    return Refused("GET", DataAccessResult.name_of(found or 0))
+
+
+def set_result(result: int) -> Result:
+    """What one write was answered."""
+    if result == DataAccessResult.SUCCESS:
+        return b""
+    return Refused("SET", DataAccessResult.name_of(result))
+
+
+def action_result(outcome: ActionOutcome | ActionResponseNormal) -> Result:
+    """What one method was answered."""
+    if outcome.result != ActionResult.SUCCESS:
+        return Refused("ACTION", ActionResult.name_of(outcome.result))
+    if outcome.error:
+        return Refused("ACTION", DataAccessResult.name_of(outcome.error))
+    return outcome.data or b""
 
 
 def read_unsolicited(

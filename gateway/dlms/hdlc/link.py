@@ -29,6 +29,7 @@ class HdlcLink:
     """
 
     releases = True
+    streams = False
 
     def __init__(
         self,

@@ -163,6 +163,10 @@ def _explain(capture: Capture, quirks: Quirks, maker: PushLists | None) -> Descr
 
 
 def _only(messages: Sequence[Described]) -> Described:
+    """The one message; of general blocks, the block that completes it."""
+    whole = [message for message in messages if "reassembled_apdu" in message]
+    if len(whole) == 1 and all(message.get("apdu") == whole[0]["apdu"] for message in messages):
+        return whole[0]
     if len(messages) != 1:
         raise DecodeError(f"{len(messages)} messages where the capture states one")
     return messages[0]

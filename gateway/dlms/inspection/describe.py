@@ -26,7 +26,6 @@ from gateway.dlms.apdu import (
     GetResponseWithDatablock,
     InitiateRequest,
     InitiateResponse,
-    InvokeId,
     Mechanism,
     ProviderDiagnostic,
     ReleaseReason,
@@ -38,6 +37,7 @@ from gateway.dlms.apdu import (
 )
 from gateway.dlms.inspection.bodies import Body, time_for_people, value_of
 from gateway.dlms.inspection.framing import Described
+from gateway.dlms.inspection.services import SERVICE_DESCRIBERS, invoke_fields, payload
 from gateway.dlms.rows import decode_rows
 from gateway.dlms.selective_access import (
     EntryDescriptor,
@@ -80,14 +80,6 @@ def _conformance(conformance: Conformance) -> list[str]:
 
 def _ascii(octets: bytes) -> str | None:
     return octets.decode("ascii") if octets.isascii() else None
-
-
-def _invoke(invoke: InvokeId) -> Described:
-    return {
-        "invoke_id": invoke.number,
-        "confirmed": invoke.confirmed,
-        "high_priority": invoke.high_priority,
-    }
 
 
 def _aarq(apdu: Aarq) -> Described:
@@ -176,7 +168,7 @@ def _access(access: SelectiveAccess | None) -> Described:
 def _get_request(apdu: GetRequestNormal) -> Described:
     return {
         "apdu": "GET-request-normal",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "class_id": apdu.class_id,
         "obis": apdu.obis.dotted,
         "attribute": apdu.attribute,
@@ -185,7 +177,7 @@ def _get_request(apdu: GetRequestNormal) -> Described:
 
 
 def _get_next(apdu: GetRequestNext) -> Described:
-    return {"apdu": "GET-request-next", **_invoke(apdu.invoke), "block_number": apdu.number}
+    return {"apdu": "GET-request-next", **invoke_fields(apdu.invoke), "block_number": apdu.number}
 
 
 def describe_data(octets: bytes) -> Described:
@@ -208,26 +200,17 @@ def describe_data(octets: bytes) -> Described:
     return described
 
 
-def _payload(data: bytes) -> Described:
-    decoded = axdr.decode(data)
-    return {
-        "data_hex": data.hex().upper(),
-        "value": value_of(decoded),
-        "type": DATA_TYPE_NAMES.get(decoded.tag, str(decoded.tag)),
-    }
-
-
 def _get_response(apdu: GetResponseNormal) -> Described:
-    head: Described = {"apdu": "GET-response-normal", **_invoke(apdu.invoke)}
+    head: Described = {"apdu": "GET-response-normal", **invoke_fields(apdu.invoke)}
     if apdu.data is None:
         return head | {"error": DataAccessResult.name_of(apdu.error or 0)}
-    return head | _payload(apdu.data)
+    return head | payload(apdu.data)
 
 
 def _get_block(apdu: GetResponseWithDatablock) -> Described:
     head: Described = {
         "apdu": "GET-response-with-data-block",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "last": apdu.last,
         "block_number": apdu.number,
     }
@@ -243,18 +226,18 @@ def _get_block(apdu: GetResponseWithDatablock) -> Described:
 def _set_request(apdu: SetRequestNormal) -> Described:
     return {
         "apdu": "SET-request-normal",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "class_id": apdu.class_id,
         "obis": apdu.obis.dotted,
         "attribute": apdu.attribute,
-        **_payload(apdu.data),
+        **payload(apdu.data),
     }
 
 
 def _set_response(apdu: SetResponseNormal) -> Described:
     return {
         "apdu": "SET-response-normal",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "result": DataAccessResult.name_of(apdu.result),
     }
 
@@ -262,24 +245,24 @@ def _set_response(apdu: SetResponseNormal) -> Described:
 def _action_request(apdu: ActionRequestNormal) -> Described:
     head: Described = {
         "apdu": "ACTION-request-normal",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "class_id": apdu.class_id,
         "obis": apdu.obis.dotted,
         "method": apdu.method,
         "data": apdu.data is not None,
     }
-    return head if apdu.data is None else head | _payload(apdu.data)
+    return head if apdu.data is None else head | payload(apdu.data)
 
 
 def _action_response(apdu: ActionResponseNormal) -> Described:
     head: Described = {
         "apdu": "ACTION-response-normal",
-        **_invoke(apdu.invoke),
+        **invoke_fields(apdu.invoke),
         "status": ActionResult.name_of(apdu.result),
     }
     if apdu.error is not None:
         return head | {"error": DataAccessResult.name_of(apdu.error)}
-    return head if apdu.data is None else head | _payload(apdu.data)
+    return head if apdu.data is None else head | payload(apdu.data)
 
 
 def _notification(apdu: DataNotification) -> Described:
@@ -336,4 +319,5 @@ _DESCRIBERS: Final[dict[type, Callable[..., Described]]] = {
     DataNotification: _notification,
     ExceptionResponse: _exception,
     ConfirmedServiceError: _service_error,
+    **SERVICE_DESCRIBERS,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.dlms import mbus
+from gateway.dlms.axdr.octets import length_at
 from gateway.dlms.hdlc.address import HdlcAddress
 from gateway.dlms.hdlc.frame import Frame, FrameType, describe_reject, read_frame
 from gateway.dlms.hdlc.parameters import HdlcParameters
@@ -25,6 +26,9 @@ _WRAPPER_HEADER: Final = 8
 _FLAG: Final = b"\x7e"
 _ESCAPE: Final = b"\x7d"
 _ESCAPED_BIT: Final = 0x20
+_GENERAL_BLOCK: Final = b"\xe0"
+_BLOCK_LENGTH_AT: Final = 6
+"""Behind tag, block-control and two block numbers."""
 _CARRY: Final = (FrameType.I, FrameType.UI)
 
 
@@ -45,7 +49,8 @@ def take_off(octets: bytes, limits: Limits) -> list[Piece]:
     """Link messages in recorded octets; segments are joined, each direction by itself.
 
     The start of a wired M-Bus frame is believed first, then a wrapper header that holds together,
-    then HDLC wherever a flag stands (also behind junk), then the LLC octets, then a bare APDU.
+    then HDLC wherever a flag stands (also behind junk), then the LLC octets, then a bare APDU, or
+    several where they are general blocks.
     Raises DecodeError for M-Bus frames that are not right, for a flag without any good frame
     behind it, and for a wrapper that does not hold together.
     """
@@ -68,7 +73,7 @@ def take_off(octets: bytes, limits: Limits) -> list[Piece]:
         raise DecodeError("a flag (7E), but no HDLC frame whose length and checks are right", 0)
     if octets[:3] in _LLC:
         return [Piece({"framing": "LLC"}, without_llc(octets))]
-    return [Piece({"framing": "none"}, octets)]
+    return [Piece({"framing": "none"}, apdu) for apdu in _bare(octets)]
 
 
 def hdlc_frames(octets: bytes, limits: Limits) -> tuple[list[Frame], bool]:
@@ -235,6 +240,19 @@ def _wrapper(octets: bytes) -> list[Piece]:
         pieces.append(Piece(link, octets[start + _WRAPPER_HEADER : end]))
         start = end
     return pieces
+
+
+def _bare(octets: bytes) -> list[bytes]:
+    """General blocks one behind the other; anything else is one APDU, or a value."""
+    apdus: list[bytes] = []
+    while octets.startswith(_GENERAL_BLOCK):
+        try:
+            length, start = length_at(octets, _BLOCK_LENGTH_AT, "block-data")
+        except DecodeError:
+            break
+        apdus.append(octets[: start + length])
+        octets = octets[start + length :]
+    return [*apdus, octets] if octets else apdus
 
 
 def without_llc(payload: bytes) -> bytes:

@@ -10,12 +10,14 @@ from gateway.dlms.apdu import (
     Apdu,
     CipheredApdu,
     DataNotification,
+    GeneralBlockTransfer,
     GetResponseWithDatablock,
     InitiateRequest,
     Rlre,
     Rlrq,
     decode_apdu,
 )
+from gateway.dlms.inspection.blocks import GeneralBlocks, describe_block
 from gateway.dlms.inspection.describe import describe, describe_data
 from gateway.dlms.inspection.descriptors import UNTAGGED_DESCRIPTORS, with_named_values
 from gateway.dlms.inspection.framing import Described, Piece, hdlc_frames, take_off
@@ -54,7 +56,9 @@ class Inspector:
         self._opener = Opener(keys or InspectionKeys())
         self._quirks = quirks or Quirks()
         self._limits = limits or Limits()
+        self._block_limits = self._limits.of_blocks()
         self._blocks: list[bytes] = []
+        self._general_blocks = GeneralBlocks(self._limits)
 
     def inspect(self, octets: bytes) -> list[Described]:
         """Each message in the octets. Raises DecodeError, LimitExceeded or SecurityError."""
@@ -95,13 +99,14 @@ class Inspector:
         return piece.link | (self.apdu(piece.payload) if piece.payload else {})
 
     def _decode(self, octets: bytes) -> Apdu:
-        return decode_apdu(
-            octets, limits=self._limits, tagged_date_time=self._quirks.tagged_date_time
-        )
+        tagged = self._quirks.tagged_date_time
+        return decode_apdu(octets, limits=self._block_limits, tagged_date_time=tagged)
 
     def _described(self, apdu: Apdu) -> Described:
         if isinstance(apdu, CipheredApdu):
             return self._ciphered(apdu)
+        if isinstance(apdu, GeneralBlockTransfer):
+            return self._block(apdu)
         described = self._describe(apdu)
         match apdu:
             case Aarq():
@@ -165,8 +170,8 @@ class Inspector:
     def _inner(self, plain: bytes, security_control: int) -> Described:
         try:
             apdu = self._decode(plain)
-            if isinstance(apdu, CipheredApdu):
-                raise DecodeError(f"{apdu.name} within a ciphered APDU", 0)
+            if isinstance(apdu, (CipheredApdu, GeneralBlockTransfer)):
+                raise DecodeError(f"{type(apdu).__name__} within a ciphered APDU", 0)
             return self._described(apdu)
         except RemoteProtocolError as error:
             if security_control & SecurityPolicy.AUTHENTICATED:
@@ -175,6 +180,32 @@ class Inspector:
             raise SecurityError(
                 f"deciphered octets are no APDU: wrong key, or changed octets ({error})"
             ) from None
+
+    def _block(self, block: GeneralBlockTransfer) -> Described:
+        """One block, with the APDU that it completes where all of it was recorded."""
+        described = describe_block(block)
+        completed = self._general_blocks.take(block)
+        if completed is None:
+            return described
+        first, whole = completed
+        try:
+            apdu = self._decode(whole)
+            if isinstance(apdu, GeneralBlockTransfer):
+                raise DecodeError("a general block within general blocks", 0)
+            inner = self._described(apdu)
+        except DecodeError as error:
+            if first == 1:
+                raise
+            return described | {"not_reassembled": f"blocks from {first} on are no APDU ({error})"}
+        self._general_blocks.understood()
+        name = inner.pop("apdu")
+        return {
+            **inner,
+            **described,
+            "reassembled_apdu": name,
+            "reassembled_octets": len(whole),
+            "reassembled_hex": whole.hex().upper(),
+        }
 
     def _transfer(self, block: GetResponseWithDatablock) -> Described:
         """The joined value where this was the last block of a transfer seen from its first."""

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.dlms.apdu import CipheredApdu
-from gateway.dlms.security import GLO_TAGS, TITLE_OCTETS, Gcm, GlobalKeys, SecurityPolicy
+from gateway.dlms.security import (
+    DED_TAGS,
+    GLO_TAGS,
+    TITLE_OCTETS,
+    Gcm,
+    GlobalKeys,
+    SecurityPolicy,
+)
 from gateway.errors import SecurityError
 from gateway.model import Secret
 
-_GENERAL: Final = (0xDB, 0xDC)
-_DED_OFFSET: Final = 0x08
-"""A service's dedicated ciphering tag stands this far behind its global one."""
-_DEDICATED: Final = (0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD7, 0xDC)
 _BY_CLIENT: Final = (0x21, 0xC8, 0xC9, 0xCB, 0xD0, 0xD1, 0xD3)
 _CONTROLS: Final = (
     SecurityPolicy.AUTHENTICATED,
@@ -59,7 +62,7 @@ class Opener:
     def missing(self, apdu: CipheredApdu) -> str:
         """What is not known and would be needed to open an APDU; "" if nothing."""
         if self._key(apdu) is None:
-            return "dedicated key" if apdu.tag in _DEDICATED else "encryption key"
+            return "dedicated key" if apdu.is_dedicated else "encryption key"
         if self.title_of(apdu) is None:
             return "system title of the sender"
         tagged = apdu.security_control & SecurityPolicy.AUTHENTICATED
@@ -88,15 +91,11 @@ class Opener:
         return plain
 
     def _key(self, apdu: CipheredApdu) -> Secret | None:
-        return self.dedicated if apdu.tag in _DEDICATED else self._keys.encryption
+        return self.dedicated if apdu.is_dedicated else self._keys.encryption
 
     def _check_service(self, apdu: CipheredApdu, plain: bytes) -> None:
         if not plain:
             raise SecurityError("a protected APDU holds nothing")
-        if apdu.tag in _GENERAL:
-            return
-        wanted = GLO_TAGS.get(plain[0], 0)
-        if apdu.tag in _DEDICATED:
-            wanted += _DED_OFFSET
-        if wanted != apdu.tag:
+        tags = DED_TAGS if apdu.is_dedicated else GLO_TAGS
+        if not apdu.is_general and tags.get(plain[0]) != apdu.tag:
             raise SecurityError(f"{apdu.name} holds another service: {plain[0]:#04x}")
