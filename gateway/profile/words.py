@@ -113,6 +113,8 @@ class Link:
     serial_timeout_ms: Positive = 2_000
     """The same on a serial line, where no radio or modem is in between."""
     inactivity_timeout_s: Positive = 120
+    association_pause_s: Annotated[int, Field(ge=0, le=300)] = 0
+    """Rest between the end of one association and the beginning of the next."""
     max_pdu_octets: Annotated[int, Field(ge=64, le=0xFFFF)] = 0xFFFF
 
     def __post_init__(self) -> None:

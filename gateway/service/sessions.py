@@ -5,6 +5,7 @@ The one place where a firmware profile's words become settings of the DLMS core.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -133,6 +134,8 @@ class SessionMaker:
         self._first_contact_limit = first_contact_limit
         self._drift_limit = drift_limit
         self._blocks: dict[CounterKey, CounterBlock] = {}
+        self._left_at_s: dict[MeterId, float] = {}
+        """By the event loop's clock; of meters that want a pause between associations."""
 
     async def associate(
         self,
@@ -160,7 +163,20 @@ class SessionMaker:
     async def leave(self, access: MeterAccess, association_name: str, made: Session) -> None:
         """Say goodbye, and remember how far the meter's own counter has gone."""
         await made.close()
+        self._note_left(access)
         await self.remember(access, association_name, made)
+
+    async def _rest(self, access: MeterAccess) -> None:
+        """Let the meter have its pause since the last association."""
+        left_s = self._left_at_s.get(access.meter)
+        if left_s is None:
+            return
+        pause_s = left_s + access.profile.link.association_pause_s
+        await asyncio.sleep(max(0, pause_s - asyncio.get_running_loop().time()))
+
+    def _note_left(self, access: MeterAccess) -> None:
+        if access.profile.link.association_pause_s:
+            self._left_at_s[access.meter] = asyncio.get_running_loop().time()
 
     async def remember(self, access: MeterAccess, association_name: str, made: Session) -> None:
         """Make durable how far the meter's own counter has gone.
@@ -181,6 +197,7 @@ class SessionMaker:
         make_room: Callable[[], bool],
     ) -> Session:
         made = await self._prepare(access, association_name, transport, make_room)
+        await self._rest(access)
         try:
             await made.open()
         except BaseException:
@@ -279,8 +296,14 @@ class SessionMaker:
         public = access.profile.association(PUBLIC)
         link = make_link(access.profile, access.kind, public.client, access.server_lower)
         settings = ClientSettings(random_bytes=self._random_bytes)
-        async with session(ClientConnection(link, settings), transport, access.timing) as opened:
-            return await opened.run(read_counter(counter))
+        await self._rest(access)
+        try:
+            async with session(
+                ClientConnection(link, settings), transport, access.timing
+            ) as opened:
+                return await opened.run(read_counter(counter))
+        finally:
+            self._note_left(access)
 
     async def _settings(
         self, access: MeterAccess, association: Association, block: CounterBlock | None

@@ -1,6 +1,8 @@
 """Service and laptop commands at one meter: with one counter store, or each with its own."""
 
+import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,10 +35,12 @@ class Wire(StationTransport):
         rig.station = Station(meter_scenario(faults), rig.keys, rig.meter)
         super().__init__([rig], lambda: NOW_S, lambda: False)
         self.clients: list[int] = []
+        self.called_at_s: list[float] = []
 
     async def send(self, data: bytes) -> None:
         if data[8] == AARQ:
             self.clients.append(data[3])
+            self.called_at_s.append(asyncio.get_running_loop().time())
         await super().send(data)
 
 
@@ -108,6 +112,19 @@ def test_two_readers_with_stores_of_their_own_catch_up_with_each_other(
         counters.append(rig.meter.last_received[READER])
     assert counters == sorted(set(counters))
     assert 0 < rig.meter.counters_refused <= 4, "asked once each time the other was ahead"
+
+
+@pytest.mark.parametrize("pause_s", [0, 20])
+def test_a_meter_has_its_pause_between_the_public_association_and_ours(
+    rig: Rig, tmp_path: Path, pause_s: int
+) -> None:
+    reader = Reader(rig, tmp_path, "EM1")
+    link = replace(PROFILE.link, association_pause_s=pause_s)
+    reader.access = replace(reader.access, profile=replace(PROFILE, link=link))
+    reader.read()
+    assert reader.wire.clients == [16, 32]
+    first_s, second_s = reader.wire.called_at_s
+    assert pause_s <= second_s - first_s < pause_s + 1
 
 
 def test_a_meter_that_claims_too_much_is_not_believed(rig: Rig, tmp_path: Path) -> None:
