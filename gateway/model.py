@@ -108,6 +108,11 @@ class ProfileKind(StrEnum):
         return self in (ProfileKind.DAILY_LOAD, ProfileKind.BILLING)
 
 
+def buffer_label(kind: ProfileKind, log: str = "") -> str:
+    """What a meter's buffer is called: ``block_load``, or ``events/voltage``."""
+    return f"{kind}/{log}" if log else str(kind)
+
+
 class TimeQuality(StrEnum):
     """How far the capture time of a row can be trusted."""
 
@@ -341,12 +346,69 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one meter and one profile that were read under one capture list."""
+    """Rows of one meter and one buffer that were read under one capture list.
+
+    ``log`` says which event log; "" for everything but events.
+    """
 
     meter: MeterId
     profile: ProfileKind
     capture_list: CaptureList
     rows: tuple[Row, ...]
+    evidence: Evidence
+    log: str = ""
+
+    @property
+    def label(self) -> str:
+        """The buffer: ``block_load``, or ``events/voltage``."""
+        return buffer_label(self.profile, self.log)
+
+
+class EventPhase(StrEnum):
+    """Whether something began or ended; what has no end (a setting made) only occurs."""
+
+    OCCURRED = "occurred"
+    ENDED = "ended"
+
+
+class EventSource(StrEnum):
+    """How an event became known."""
+
+    LOG = "log"
+    """A row of the meter's event log."""
+    PUSH = "push"
+    """The meter told it unasked."""
+    DERIVED = "derived"
+    """Concluded here: a status bit that was set before is not set any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """What happened: a stable name with its phase, and the code of the meter's log.
+
+    ``code`` is None where the list of codes has none for it; ``log`` "" where no log is known.
+    """
+
+    name: str
+    phase: EventPhase
+    log: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterEvent:
+    """One event of one meter, with the octets it is known from.
+
+    ``at_s`` is UTC seconds by the meter's clock; of the reception where ``timed_by_meter`` is
+    False.
+    """
+
+    kind: EventKind
+    at_s: int
+    time_quality: TimeQuality
+    timed_by_meter: bool
+    source: EventSource
+    raw: bytes
     evidence: Evidence
 
 
