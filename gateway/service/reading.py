@@ -73,7 +73,7 @@ class ReadingLoop:
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
 
-    def rows_per_day(self) -> dict[tuple[MeterId, ProfileKind], int]:
+    def rows_per_day(self) -> dict[tuple[MeterId, str], int]:
         """How many rows a day has of each meter and profile that captures by the clock."""
         return {
             (access.meter, generic.kind): DAY_S
