@@ -288,6 +288,7 @@ class Service:
         cadences = Cadences(
             instantaneous_s=reading.instantaneous_s,
             nameplate_s=reading.nameplate_s,
+            events_s=reading.events_s,
             daily_days=reading.daily_days,
             block_days=wire.block_days or reading.block_days,
             drift_limit_s=reading.drift_limit_s,

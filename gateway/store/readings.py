@@ -323,6 +323,15 @@ class ReadingsStore:
         )
         return found
 
+    def last_received_s(self, meter: MeterId, profile: str) -> int | None:
+        """When a buffer was read last, whether it held anything new or not."""
+        found: int | None = self._database.value(
+            "SELECT last_received_at_us FROM sources"
+            " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?",
+            [meter, self._sources.known_buffer(profile)],
+        )
+        return None if found is None else found // 1_000_000
+
     def digests(self, meter: MeterId, profile: str) -> frozenset[bytes]:
         """Identities (``row_digest``) of all rows stored of a buffer."""
         rows = self._database.rows(

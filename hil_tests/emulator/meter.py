@@ -28,14 +28,17 @@ from hil_tests.emulator.buffers import Buffer, Capture
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
+from hil_tests.emulator.event_logs import log_capture
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
+from hil_tests.emulator.incidents import Incident, Incidents
 from hil_tests.emulator.measuring import Measuring
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
     UTILITY_SETTINGS,
     CosemObject,
+    Getter,
     by_key,
     constant,
     data_object,
@@ -103,7 +106,9 @@ class Meter:
         """Highest invocation counter received, by association."""
         self.counters_refused = 0
         """APDUs that were refused because their invocation counter did not rise."""
-        self.switch = LoadSwitch(settings.model, settings.encoding)
+        self.incidents = Incidents(ring=settings.faults.unsorted_rows)
+        self.switch = LoadSwitch(settings.model, settings.encoding, moved=self._switched)
+        self.powered = True
         self._rules = rules
         self._now_s = now_s
         self._started_s = now_s()
@@ -169,6 +174,22 @@ class Meter:
         given = None if data is None else _decoded(data, ActionResult.TYPE_UNMATCHED)
         target.invoke(association, method, given)
         return None
+
+    # -- incidents ---------------------------------------------------------------------------
+
+    def happen(self, incident: Incident, *, ended: bool = False) -> None:
+        """Let something happen to it now. Without supply it answers nobody."""
+        self._at_s = self._now_s() + self._offset_s
+        if incident is Incident.POWER_CUT and ended:
+            self.powered = True
+        self.incidents.happen(incident, self._clock_s(), ended=ended)
+        if incident is Incident.POWER_CUT:
+            self.powered = ended
+
+    def _switched(self, connected: bool) -> None:
+        self.incidents.happen(Incident.LOAD_DISCONNECTED, self._clock_s(), ended=connected)
+
+    # -- requests ----------------------------------------------------------------------------
 
     def _find(self, association: str, class_id: int, obis: Obis) -> CosemObject:
         obis = resolve_current(association, class_id, obis)
@@ -253,7 +274,7 @@ class Meter:
         count = octets.double_long_unsigned if small else octets.long_unsigned
         programmed = octets.unsigned if small else octets.long_unsigned
         text = octets.visible_string
-        values = {
+        values: dict[str, Data | Getter] = {
             "0.0.96.1.0.255": text(settings.serial),
             "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
             "0.0.96.1.1.255": text("Emulated Meters"),
@@ -262,7 +283,8 @@ class Meter:
             "0.0.94.91.11.255": text("D1" if single else "D2"),
             "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
             "0.0.96.1.4.255": octets.long_unsigned(2025),
-            "0.0.94.91.0.255": count(0),
+            "0.0.94.91.0.255": lambda: count(self.incidents.tampers),
+            "0.0.94.91.18.255": self.incidents.status_word,
             "0.0.0.1.0.255": octets.double_long_unsigned(0),
             "0.0.96.2.0.255": programmed(0),
             "0.0.96.7.0.255": octets.double_long_unsigned(0),
@@ -322,11 +344,18 @@ class Meter:
                 BILLING_ROWS,
             ),
         )
+        logs = catalogue.EVENT_LOGS[model]
+        for log, number in catalogue.LOG_NUMBERS.items():
+            yield self._profile(
+                f"0.0.99.98.{number}.255",
+                log_capture(self.incidents, log, logs[log], self._measuring, self._rules),
+            )
         for name, columns in (
             ("1.0.94.91.3.255", snapshot),
             ("1.0.94.91.4.255", block),
             ("1.0.94.91.5.255", daily),
             ("1.0.94.91.6.255", billing),
+            ("1.0.94.91.7.255", logs["voltage"]),
         ):
             yield self._profile(name, self._snapshot(_scaler_columns(columns)))
 

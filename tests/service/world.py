@@ -32,6 +32,7 @@ from gateway.store.witness import Witness
 from gateway.transport.port import Transport
 from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
+from gateway.uplink.events import EventsMessage, decode_events
 from gateway.uplink.loopback import LoopbackBroker
 from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
 from gateway.uplink.notices import Result, decode_result
@@ -95,19 +96,33 @@ class Backend:
     messages: dict[tuple[str, int], ReadingsMessage] = field(default_factory=dict)
     times_taken: dict[tuple[str, int], int] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    events: dict[tuple[str, int], EventsMessage] = field(default_factory=dict)
+    events_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When each came first, by the loop's clock."""
+
+    def named_events(self) -> list[tuple[str, str, int, str]]:
+        """(name, phase, time, source) of every event taken, sorted."""
+        return sorted(
+            (one.kind.name, one.kind.phase.value, one.at_s, one.source.value)
+            for message in self.events.values()
+            for one in message.events
+        )
 
     async def run(self) -> None:
         link = self.broker.uplink("backend", subscriptions=topics.from_all_gateways())
         await link.connect()
         async for received in link.messages():
             topic = topics.parse(received.topic)
-            if self.away or topic.kind not in (Kind.READINGS, Kind.RESULT):
+            if self.away or topic.kind not in (Kind.READINGS, Kind.EVENTS, Kind.RESULT):
                 continue
             header = decode_header(received.payload)
             where = (header.epoch, header.sequence)
             refused: str | None = None
             if topic.kind is Kind.RESULT:
                 self.results.append(decode_result(received.payload, topic)[1])
+            if topic.kind is Kind.EVENTS:
+                self.events_at.setdefault(where, asyncio.get_running_loop().time())
+                self.events[where] = decode_events(received.payload, topic)
             if topic.kind is Kind.READINGS:
                 message = decode_readings(received.payload, topic)
                 refused = self.refuse(message)
