@@ -13,6 +13,7 @@ from fractions import Fraction
 from math import isqrt
 from typing import Final, Literal, NamedTuple
 
+from gateway.dlms.classes import BILLING_DATE, scaler_source
 from gateway.model import CaptureObject, Obis
 from hil_tests.emulator.encodings import Quantity
 from hil_tests.emulator.household import QUARTER_S, Energy, Interval, PhaseQuarter
@@ -309,3 +310,9 @@ BILLING: Final = {
     )
 }
 """The core that all makers share; some single-phase meters add columns of exported demand."""
+
+
+def scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
+    """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
+    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
+    return tuple(source for source in scalers if source is not None)

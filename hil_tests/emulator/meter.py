@@ -11,14 +11,7 @@ from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.association.settings import Authentication
 from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.classes import (
-    BILLING_DATE,
-    CLOCK,
-    CLOCK_TIME,
-    ClassId,
-    ClockMethod,
-    scaler_source,
-)
+from gateway.dlms.classes import CLOCK, CLOCK_TIME, ClassId, ClockMethod
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import SelectiveAccess
 from gateway.errors import DecodeError
@@ -43,6 +36,7 @@ from hil_tests.emulator.objects import (
     constant,
     data_object,
 )
+from hil_tests.emulator.push_setups import SetupObjects
 from hil_tests.emulator.system import (
     association_objects,
     counter_objects,
@@ -108,6 +102,7 @@ class Meter:
         """APDUs that were refused because their invocation counter did not rise."""
         self.incidents = Incidents(ring=settings.faults.unsorted_rows)
         self.switch = LoadSwitch(settings.model, settings.encoding, moved=self._switched)
+        self.push_setups = SetupObjects()
         self.powered = True
         self._rules = rules
         self._now_s = now_s
@@ -202,6 +197,10 @@ class Meter:
 
     # -- time --------------------------------------------------------------------------------
 
+    def clock(self) -> Data:
+        """The date-time that its clock showed at the last request or incident."""
+        return octets.date_time(self._clock_s(), self._rules)
+
     def _clock_s(self) -> int:
         """What its clock shows; its buffers go on as before when the clock is lost."""
         return self._at_s - self._started_s if self._clock_lost else self._at_s
@@ -239,6 +238,7 @@ class Meter:
         )
         yield self._clock_object()
         yield from self.switch.objects()
+        yield from self.push_setups.objects()
         yield from self._data_objects()
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
@@ -253,7 +253,7 @@ class Meter:
             class_id=ClassId.CLOCK,
             obis=CLOCK,
             attributes={
-                2: lambda: octets.date_time(self._clock_s(), self._rules),
+                2: self.clock,
                 3: constant(Data(Tag.LONG, zone)),
                 4: lambda: octets.unsigned(int(self._clock_lost)),
                 5: constant(never),
@@ -303,11 +303,9 @@ class Meter:
         settings, model = self.settings, self.settings.model
         faults, period_s = settings.faults, settings.capture_period_s
         snapshot = catalogue.INSTANTANEOUS[model]
-        daily = (
-            catalogue.DAILY_LOAD_EXPORT_FIRST
-            if faults.export_columns_first
-            else (catalogue.DAILY_LOAD)
-        )
+        daily = catalogue.DAILY_LOAD
+        if faults.export_columns_first:
+            daily = catalogue.DAILY_LOAD_EXPORT_FIRST
         block = catalogue.BLOCK_LOAD[model]
         if faults.extra_column:
             block += catalogue.METER_HEALTH
@@ -357,7 +355,7 @@ class Meter:
             ("1.0.94.91.6.255", billing),
             ("1.0.94.91.7.255", logs["voltage"]),
         ):
-            yield self._profile(name, self._snapshot(_scaler_columns(columns)))
+            yield self._profile(name, self._snapshot(catalogue.scaler_columns(columns)))
 
     def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
         """A profile of one row: the present state of its objects."""
@@ -417,9 +415,3 @@ def _decoded(data: bytes, refusal: int) -> Data:
         return axdr.decode(data)
     except DecodeError:
         raise AccessRefused(refusal) from None
-
-
-def _scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
-    """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
-    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
-    return tuple(source for source in scalers if source is not None)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.config import Clocks, Gateway, Meter, Reading, Site, Stores, Wire
+from gateway.config import Clocks, Gateway, Meter, PushListener, Reading, Site, Stores, Wire
 from gateway.config import Uplink as UplinkTable
 from gateway.config.words import BackendKey
 from gateway.errors import GatewayError, LinkLost, NoAnswer
@@ -29,6 +29,7 @@ from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
+from gateway.transport.listener import Admit
 from gateway.transport.port import Transport
 from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
@@ -153,6 +154,25 @@ class Backend:
         ]
 
 
+class LoopbackPort:
+    """A port that a test calls in at."""
+
+    def __init__(self) -> None:
+        self._admit: Admit | None = None
+
+    async def open(self, admit: Admit) -> None:
+        self._admit = admit
+
+    async def close(self) -> None:
+        self._admit = None
+
+    def call(self, frame: bytes, sender: str = "127.0.0.1") -> bool:
+        """Octets of a new connection; whether the gateway would hear more of them."""
+        assert self._admit is not None, "nobody listens"
+        hear = self._admit(sender)
+        return hear is not None and hear(frame)
+
+
 @dataclass
 class World:
     """One gateway with one wire, in a directory; run it, look at it, change it, run it again."""
@@ -168,12 +188,15 @@ class World:
     server: int | None = None
     max_octets: int | None = None
     clocks: Clocks = field(default_factory=Clocks)
+    push: PushListener | None = None
 
     def __post_init__(self) -> None:
         self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
         self.broker = LoopbackBroker()
         self.key = SigningKey.generate("backend-1")
         self.backend = Backend(self.broker, self.key)
+        self.port = LoopbackPort()
+        self.profile = load_profile("is15959_part2_single_phase")
         self.wire_lost = False
         self.randomness = random.Random(1)
         self.logs: list[str] = []
@@ -202,6 +225,7 @@ class World:
             ),
             reading=self.reading,
             clocks=self.clocks,
+            push=self.push,
             wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
         )
 
@@ -244,10 +268,11 @@ class World:
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
-            profiles={"is15959_part2_single_phase": load_profile("is15959_part2_single_phase")},
+            profiles={"is15959_part2_single_phase": self.profile},
             clock=clock,
             make_uplink=self._uplink,
             open_transport=self._transport,
+            open_ports=lambda _: [self.port],
             random_bytes=self.randomness.randbytes,
             jitter=self.randomness.random,
         )
@@ -314,6 +339,7 @@ class World:
             kind: self.store.captured_times(MeterId("EM1"), kind, 0, 1 << 40)
             for kind in ProfileKind
         }
+        self.pushes = self.store.pushes.kept(MeterId("EM1"))
         self.account_of = self.store.registry.connection_of(MeterId("EM1"), self.now_s)
         self.titles = await parts.counters.run(CounterStore.client_title, 32)
         await parts.close()
