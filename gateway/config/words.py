@@ -152,7 +152,7 @@ class Reading:
 
     instantaneous_s: Annotated[int, Field(ge=10, le=DAY_S)] = 900
     nameplate_s: Annotated[int, Field(ge=3600)] = 30 * DAY_S
-    events_s: Annotated[int, Field(ge=60, le=DAY_S)] = 3600
+    events_s: Annotated[int, Field(ge=10, le=DAY_S)] = 3600
     """Event logs; what a meter pushes is there at once."""
     daily_days: Annotated[int, Field(ge=1, le=400)] = 35
     block_days: BlockDays = 35

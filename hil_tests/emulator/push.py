@@ -138,3 +138,41 @@ async def send(frame: bytes, address: Address) -> bool:
                 await writer.wait_closed()
         return True
     return False
+
+
+class Pusher:
+    """Sends a meter's messages: an alert for each incident, and whatever it is told to.
+
+    A message is made at once, so a last gasp leaves before the supply is gone.
+    """
+
+    def __init__(self, meter: Meter, source: PushSource) -> None:
+        self.meter = meter
+        self.source = source
+        self.sent = 0
+        """Messages that somebody took."""
+        self.lost = 0
+        self._sending: set[asyncio.Task[None]] = set()
+        meter.incidents.listeners.append(lambda *_: self.push(PushSetup.ALERT))
+
+    def push(self, setup: PushSetup) -> None:
+        """Make a message now and send it where its setup says; nothing where that is nowhere."""
+        address = self.meter.push_setups.destination(setup)
+        if address is None:
+            return
+        task = asyncio.create_task(self._send(self.source.frame(setup), address))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, frame: bytes, address: Address) -> None:
+        if await send(frame, address):
+            self.sent += 1
+        else:
+            self.lost += 1
+
+    async def stop(self) -> None:
+        """Give up what is on its way."""
+        for task in self._sending:
+            task.cancel()
+        if self._sending:
+            await asyncio.wait(self._sending)

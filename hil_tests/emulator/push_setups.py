@@ -73,6 +73,13 @@ class SetupObjects:
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
         self._held[setup][number] = data
 
+    def send_to(self, address: Address) -> None:
+        """Let all setups send to one place."""
+        text = f"{address[0]}:{address[1]}".encode()
+        there = octets.structure(octets.enum(0), octets.octet_string(text), octets.enum(0))
+        for held in self._held.values():
+            held[3] = there
+
     def destination(self, setup: PushSetup) -> Address | None:
         """Where a setup sends: ``[host]:port`` as its destination says; None before one was set."""
         fields = self._held[setup][3].value
