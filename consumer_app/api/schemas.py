@@ -11,7 +11,8 @@ from typing import Literal
 
 from consumer_app.consumption import Gap
 from consumer_app.load import BlockGap, Quantity
-from gateway.model import EventPhase, EventSource, TimeQuality
+from gateway.events import EventPhase, EventSource
+from gateway.model import TimeQuality
 
 
 @dataclass(frozen=True, slots=True)

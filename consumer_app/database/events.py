@@ -8,7 +8,8 @@ from typing import LiteralString, NamedTuple
 
 from consumer_app.database.connect import Connection
 from consumer_app.database.readings import mark_answered, numbers_of_meters, numbers_of_streams
-from gateway.model import EventKind, EventPhase, EventSource, Installation, MeterEvent, TimeQuality
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
+from gateway.model import Installation, TimeQuality
 from gateway.uplink.events import EventsMessage
 
 _END_OF_TIME_S = 2**62

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.profile.event_words import EventName, Push, PushKind
 from gateway.profile.events import event_of_code, status_changes
 from gateway.profile.loader import (
     load_profile,
@@ -21,15 +22,12 @@ from gateway.profile.words import (
     Ciphering,
     CipheringStyle,
     Display,
-    EventName,
     FirmwareProfile,
     KeyName,
     Link,
     Match,
     ProfileGeneric,
     Provenance,
-    Push,
-    PushKind,
     Quirk,
     Relay,
     Stamp,

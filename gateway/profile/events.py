@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.model import EventKind, EventPhase, EventSource
-from gateway.profile.words import EventName, FirmwareProfile
+from gateway.events import EventKind, EventPhase, EventSource
+from gateway.profile.event_words import EventName
+from gateway.profile.words import FirmwareProfile
 
 STATUS_WORD_LOG = "status_word"
 """Where bits stand that no name claims."""

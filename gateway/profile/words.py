@@ -17,17 +17,13 @@ from pydantic import Field
 
 from gateway.errors import UsageError
 from gateway.model import CaptureObject, ProfileKind, buffer_label
+from gateway.profile.event_words import EventCode, EventName, Name, Push, Slug
 from gateway.profile.strict_toml import ObisText, Table, suggestion, table, text_as
 
 ClientSap = Annotated[int, Field(ge=1, le=127)]
 """HDLC client addresses have one octet, seven bits of it."""
 ServerSap = Annotated[int, Field(ge=0, le=0x3FFF)]
 Positive = Annotated[int, Field(ge=1)]
-EventCode = Annotated[int, Field(ge=0, le=0xFFFF)]
-"""Long-unsigned at most (IS 15959-2 event codes)."""
-StatusBit = Annotated[int, Field(ge=0, le=127)]
-"""Bit of the event status word, 0 leftmost."""
-Name = Annotated[str, Field(min_length=1)]
 
 
 class Authentication(StrEnum):
@@ -255,60 +251,6 @@ class Display:
     objects: tuple[Attribute, ...]
 
 
-@table
-class EventName:
-    """Where one event stands: codes of its log, bits of the event status word.
-
-    ``bit`` is set as long as it lasts; ``bit_occurs`` and ``bit_ends`` are set by the moment that
-    they name, and that they are cleared says nothing.
-    """
-
-    occurs: EventCode | None = None
-    ends: EventCode | None = None
-    bit: StatusBit | None = None
-    bit_occurs: StatusBit | None = None
-    bit_ends: StatusBit | None = None
-
-    @property
-    def codes(self) -> tuple[int, ...]:
-        """The codes that there are."""
-        return tuple(code for code in (self.occurs, self.ends) if code is not None)
-
-    @property
-    def bits(self) -> tuple[int, ...]:
-        """The bits that there are."""
-        places = (self.bit, self.bit_occurs, self.bit_ends)
-        return tuple(bit for bit in places if bit is not None)
-
-
-class PushKind(StrEnum):
-    """What a push setup object sends."""
-
-    INSTANTANEOUS = "instantaneous"
-    ALERT = "alert"
-    """The event status word."""
-    BLOCK_LOAD = "block_load"
-    DAILY_LOAD = "daily_load"
-    BILLING = "billing"
-
-    @property
-    def rows(self) -> ProfileKind | None:
-        """The buffer whose rows are sent; None for an alert."""
-        return None if self is PushKind.ALERT else ProfileKind(self.value)
-
-
-@table
-class Push:
-    """What the meter sends unasked, and how far it is believed."""
-
-    association: Name = "push"
-    """Whose keys and counter protect it."""
-    plain: bool = False
-    """Believe what is not ciphered; anybody can send that."""
-    setups: Table[PushKind, ObisText] = field(default_factory=dict)
-    """Push setup objects (class 40): their name in a message says what it carries."""
-
-
 class Provenance(StrEnum):
     """Where a capture's octets come from."""
 
@@ -380,11 +322,11 @@ class FirmwareProfile:
     profile_generics: Annotated[tuple[ProfileGeneric, ...], Field(alias="profile_generic")] = ()
     relay: Relay | None = None
     display: Display | None = None
-    events: Table[Name, Table[EventCode, Name]] = field(default_factory=dict)
+    events: Table[Slug, Table[EventCode, Name]] = field(default_factory=dict)
     """Event log -> code -> meaning."""
     events_as_of: Annotated[date, text_as(_date)] | None = None
     """Of which day the list of codes, bits and names is."""
-    event_names: Table[Name, EventName] = field(default_factory=dict)
+    event_names: Table[Slug, EventName] = field(default_factory=dict)
     """Stable name -> its codes and bits."""
     push: Push | None = None
     captures: Annotated[tuple[Capture, ...], Field(alias="capture")] = ()

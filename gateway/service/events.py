@@ -12,18 +12,8 @@ from gateway.dlms.reading import Buffer
 from gateway.dlms.rows import RawRow
 from gateway.dlms.values import to_rows
 from gateway.errors import PeerRefused
-from gateway.model import (
-    Batch,
-    CaptureList,
-    EventKind,
-    EventPhase,
-    EventSource,
-    MeterEvent,
-    MeterId,
-    ProfileKind,
-    Row,
-    row_digest,
-)
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
+from gateway.model import Batch, CaptureList, MeterId, ProfileKind, Row, row_digest
 from gateway.profile import FirmwareProfile, ProfileGeneric, Quirk, event_of_code
 from gateway.service.sessions import MeterAccess, time_rules
 from gateway.session import Session

@@ -17,17 +17,8 @@ from gateway.dlms.plan import DAY_S
 from gateway.dlms.push import Part, PushBody, read_body, rows_of, status_word
 from gateway.dlms.values import to_rows
 from gateway.errors import DecodeError, MeterChanged
-from gateway.model import (
-    Batch,
-    EventKind,
-    EventSource,
-    Evidence,
-    MeterEvent,
-    Obis,
-    ProfileKind,
-    Row,
-    TimeQuality,
-)
+from gateway.events import EventKind, EventSource, MeterEvent
+from gateway.model import Batch, Evidence, Obis, ProfileKind, Row, TimeQuality
 from gateway.profile import FirmwareProfile, PushKind, event_of_code, status_changes
 from gateway.service.clock import Clock
 from gateway.service.events import EVENT_CODE, event_messages, messages_of

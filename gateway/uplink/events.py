@@ -13,14 +13,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from gateway.errors import DecodeError, LimitExceeded, UsageError
-from gateway.model import (
-    EventKind,
-    EventPhase,
-    EventSource,
-    MeterEvent,
-    MeterId,
-    TimeQuality,
-)
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
+from gateway.model import MeterId, TimeQuality
 from gateway.uplink import wire
 from gateway.uplink.message import (
     EpochSeconds,

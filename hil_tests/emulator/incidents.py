@@ -55,7 +55,7 @@ class Incidents:
     """Logs and status word of one meter. ``ring`` lets a full log be written from its front."""
 
     ring: bool = False
-    listeners: list[Callable[[Incident, bool], None]] = field(default_factory=list)
+    listeners: list[Callable[[Incident, bool], object]] = field(default_factory=list)
     """Told of each incident and whether it ended, after it was written down."""
     tampers: int = 0
     _logs: dict[Log, list[Happened]] = field(default_factory=dict)

@@ -13,17 +13,8 @@ from consumer_app.database.connect import Database
 from consumer_app.database.events import StoredEvent, events_of
 from consumer_app.database.readings import answered_ranges
 from consumer_app.ingest.core import Outcome, ingest_messages
-from gateway.model import (
-    ConnectionNo,
-    EventKind,
-    EventPhase,
-    EventSource,
-    Evidence,
-    Installation,
-    MeterEvent,
-    MeterId,
-    TimeQuality,
-)
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
+from gateway.model import ConnectionNo, Evidence, Installation, MeterId, TimeQuality
 from gateway.uplink import topics
 from gateway.uplink.events import encode_events
 from gateway.uplink.message import Header, with_header

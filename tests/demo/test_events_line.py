@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_a_power_cut_is_told_at_once_and_its_row_of_the_log_is_the_same_event(ro
                 break
         for phase, over in (("occurred", False), ("ended", True)):
             command_meter(meters, meter=SERIAL, incident="power_cut", ended=over)
-            found = until(events, lambda found, phase=phase: told(found, phase, "push"), AT_ONCE_S)
+            found = until(events, partial(told, phase=phase, source="push"), AT_ONCE_S)
             assert told(found, phase, "push"), f"{phase}: not there within {AT_ONCE_S} s"
 
         def read(found: Events) -> bool:

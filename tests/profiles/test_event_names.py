@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigErrors
-from gateway.model import EventKind, EventPhase, EventSource
+from gateway.events import EventKind, EventPhase, EventSource
 from gateway.profile import event_of_code, load_profile, load_profiles, status_changes
 
 PROFILE = load_profile("is15959_part2_single_phase")

@@ -203,8 +203,8 @@ def test_a_row_of_unknown_columns_is_evidence_and_is_fetched_by_reading(tmp_path
     head = [octets.visible_string("EMUEM1"), octets.logical_name(PushSetup.DAILY_LOAD.obis), clock]
     fewer = axdr.encode(octets.structure(*head, *columns[:-1]))
     typed = axdr.encode(octets.structure(*head, *columns[:-1], octets.long_unsigned(1)))
-    shifted = octets.structure(head[0], head[1], octets.date_time(START_S, world.rig.meter._rules))
-    late = axdr.encode(octets.structure(*shifted.value, *columns))
+    now = octets.date_time(START_S, world.rig.meter._rules)
+    late = axdr.encode(octets.structure(*head[:2], now, *columns))
     frames = [source.framed(body) for body in (fewer, typed, late)]
     counts = figures(world, *frames, seconds=300)
     assert counts == {PushFigure.TAKEN: 3}

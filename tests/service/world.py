@@ -310,12 +310,12 @@ class World:
 
     # -- running -------------------------------------------------------------------------
 
-    def run(self, seconds: float, *events: tuple[float, Callable[[], None]]) -> Service:
+    def run(self, seconds: float, *events: tuple[float, Callable[[], object]]) -> Service:
         """Run the service for so many simulated seconds; ``events`` happen at their time."""
         return run_simulated(self._run(seconds, events))
 
     async def _run(
-        self, seconds: float, events: tuple[tuple[float, Callable[[], None]], ...]
+        self, seconds: float, events: tuple[tuple[float, Callable[[], object]], ...]
     ) -> Service:
         clock = self.clock = LoopClock(self.now_s * 1_000_000, synchronised=self.synchronised)
         clock.now_us()

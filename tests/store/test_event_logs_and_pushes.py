@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ DAY_S = 86_400
 ALERT = "0-4:25.9.0*255"
 
 
-def log_batch(batch, log: str, *times_codes: tuple[int, int]) -> Batch:
+def log_batch(batch: Callable[..., Batch], log: str, *times_codes: tuple[int, int]) -> Batch:
     return replace(batch(*times_codes, profile=ProfileKind.EVENTS), log=log)
 
 

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from gateway.errors import DecodeError, UsageError
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
 from gateway.model import (
     Account,
     Batch,
@@ -20,13 +21,9 @@ from gateway.model import (
     CaptureObject,
     Column,
     ConnectionNo,
-    EventKind,
-    EventPhase,
-    EventSource,
     Evidence,
     Installation,
     Instant,
-    MeterEvent,
     MeterId,
     Obis,
     ProfileKind,
