@@ -34,19 +34,9 @@ def event_messages(profile: FirmwareProfile, batch: Batch) -> Sequence[NewMessag
     """Messages with the named events of a log's rows; none for any other buffer."""
     if batch.profile is not ProfileKind.EVENTS:
         return ()
-    generic = profile.profile_generic(batch.profile, batch.log)
-    codes = {column.obis for column in generic.columns if column.name == EVENT_CODE}
-    place = next(
-        (
-            index
-            for index, column in enumerate(batch.capture_list.columns)
-            if column.source.obis in codes
-        ),
-        None,
-    )
     events = (
         MeterEvent(
-            kind=_kind(profile, batch.log, row, place),
+            kind=event_of_row(profile, batch.log, batch.capture_list, row),
             at_s=row.captured_at_s,
             time_quality=row.time_quality,
             timed_by_meter=True,
@@ -103,8 +93,11 @@ def messages_of(meter: MeterId, events: Iterable[MeterEvent]) -> Sequence[NewMes
     ]
 
 
-def _kind(profile: FirmwareProfile, log: str, row: Row, place: int | None) -> EventKind:
-    code = None if place is None else row.values[place]
-    if isinstance(code, Decimal) and code in _CODES:
-        return event_of_code(profile, log, int(code))
+def event_of_row(profile: FirmwareProfile, log: str, captures: CaptureList, row: Row) -> EventKind:
+    """The event that a row of a log is; one whose code is no number says so."""
+    generic = profile.profile_generic(ProfileKind.EVENTS, log)
+    codes = {column.obis for column in generic.columns if column.name == EVENT_CODE}
+    for column, value in zip(captures.columns, row.values, strict=True):
+        if column.source.obis in codes and isinstance(value, Decimal) and value in _CODES:
+            return event_of_code(profile, log, int(value))
     return EventKind(_UNREADABLE, EventPhase.OCCURRED, log, None)

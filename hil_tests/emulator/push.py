@@ -152,6 +152,7 @@ class Pusher:
         self.sent = 0
         """Messages that somebody took."""
         self.lost = 0
+        self._loop = asyncio.get_running_loop()
         self._sending: set[asyncio.Task[None]] = set()
         meter.incidents.listeners.append(lambda *_: self.push(PushSetup.ALERT))
 
@@ -160,7 +161,12 @@ class Pusher:
         address = self.meter.push_setups.destination(setup)
         if address is None:
             return
-        task = asyncio.create_task(self._send(self.source.frame(setup), address))
+        # The message is of this instant, whichever thread something happens in.
+        frame = self.source.frame(setup)
+        self._loop.call_soon_threadsafe(self._begin, frame, address)
+
+    def _begin(self, frame: bytes, address: Address) -> None:
+        task = self._loop.create_task(self._send(frame, address))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
