@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from gateway.dlms.classes import CLOCK_TIME, ClassId
@@ -9,7 +10,7 @@ from gateway.dlms.cosem_time import TimeRules
 from gateway.model import CaptureObject
 from hil_tests.emulator import octets
 from hil_tests.emulator.buffers import Capture
-from hil_tests.emulator.catalogue import Log
+from hil_tests.emulator.catalogue import EVENT_LOGS, LOG_NUMBERS, Log, Model
 from hil_tests.emulator.incidents import Incidents, depth_of
 from hil_tests.emulator.measuring import Measuring
 
@@ -17,7 +18,16 @@ _NATIONAL: Final = 94
 """Value group C of the codes that India defines, the tamper count among them."""
 
 
-def log_capture(
+def log_captures(
+    model: Model, incidents: Incidents, measuring: Measuring, rules: TimeRules
+) -> Iterator[tuple[str, Capture]]:
+    """The buffer of each log, by its logical name."""
+    for log, columns in EVENT_LOGS[model].items():
+        name = f"0.0.99.98.{LOG_NUMBERS[log]}.255"
+        yield name, _log_capture(incidents, log, columns, measuring, rules)
+
+
+def _log_capture(
     incidents: Incidents,
     log: Log,
     columns: tuple[CaptureObject, ...],

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.dlms import axdr
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.association.settings import Authentication
@@ -21,7 +20,7 @@ from hil_tests.emulator.buffers import Buffer, Capture
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
-from hil_tests.emulator.event_logs import log_capture
+from hil_tests.emulator.event_logs import log_captures
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
 from hil_tests.emulator.incidents import Incident, Incidents
@@ -35,6 +34,7 @@ from hil_tests.emulator.objects import (
     by_key,
     constant,
     data_object,
+    decoded,
 )
 from hil_tests.emulator.push_setups import SetupObjects
 from hil_tests.emulator.system import (
@@ -158,7 +158,7 @@ class Meter:
         """Write one attribute from A-XDR; raise AccessRefused."""
         self._at_s = self._now_s() + self._offset_s
         target = self._find(association, class_id, obis)
-        target.set(association, attribute, _decoded(data, DataAccessResult.TYPE_UNMATCHED))
+        target.set(association, attribute, decoded(data, DataAccessResult.TYPE_UNMATCHED))
 
     def action(
         self, association: str, class_id: int, obis: Obis, method: int, data: bytes | None
@@ -166,7 +166,7 @@ class Meter:
         """Invoke a method; raise AccessRefused."""
         self._at_s = self._now_s() + self._offset_s
         target = self._find(association, class_id, obis)
-        given = None if data is None else _decoded(data, ActionResult.TYPE_UNMATCHED)
+        given = None if data is None else decoded(data, ActionResult.TYPE_UNMATCHED)
         target.invoke(association, method, given)
         return None
 
@@ -342,18 +342,14 @@ class Meter:
                 BILLING_ROWS,
             ),
         )
-        logs = catalogue.EVENT_LOGS[model]
-        for log, number in catalogue.LOG_NUMBERS.items():
-            yield self._profile(
-                f"0.0.99.98.{number}.255",
-                log_capture(self.incidents, log, logs[log], self._measuring, self._rules),
-            )
+        for name, log in log_captures(model, self.incidents, self._measuring, self._rules):
+            yield self._profile(name, log)
         for name, columns in (
             ("1.0.94.91.3.255", snapshot),
             ("1.0.94.91.4.255", block),
             ("1.0.94.91.5.255", daily),
             ("1.0.94.91.6.255", billing),
-            ("1.0.94.91.7.255", logs["voltage"]),
+            ("1.0.94.91.7.255", catalogue.EVENT_LOGS[model]["voltage"]),
         ):
             yield self._profile(name, self._snapshot(catalogue.scaler_columns(columns)))
 
@@ -408,10 +404,3 @@ class Meter:
                 8: constant(octets.double_long_unsigned(capture.depth)),
             },
         )
-
-
-def _decoded(data: bytes, refusal: int) -> Data:
-    try:
-        return axdr.decode(data)
-    except DecodeError:
-        raise AccessRefused(refusal) from None
