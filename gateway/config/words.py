@@ -195,7 +195,7 @@ class PushListener:
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = 500
     per_meter_minute: Annotated[int, Field(ge=1, le=6000)] = 30
     """Messages of one meter in a minute; what is above is dropped and counted."""
-    per_address_minute: Annotated[int, Field(ge=1, le=100_000)] = 1200
+    per_address_minute: Annotated[int, Field(ge=1, le=100_000)] = 6000
     """The same of one address: many meters may stand behind one."""
 
     def __post_init__(self) -> None:

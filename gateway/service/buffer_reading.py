@@ -330,6 +330,8 @@ class BufferReading:
                 )
             for sequence in added.sequences:
                 self.meter.stored(lane, sequence)
+            for sequence in added.notes:
+                self.meter.stored(Lane.LIVE, sequence)
 
 
 def _check_nameplate(access: MeterAccess, rows: tuple[Row, ...], captures: CaptureList) -> None:

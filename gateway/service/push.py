@@ -32,8 +32,9 @@ from gateway.transport.listener import Hear, PushPort, TcpPushPort, UdpPushPort
 
 log = structlog.get_logger()
 
-_WAITING: Final = 1000
-"""Messages received and not yet taken; what comes beyond is dropped and counted."""
+_WAITING: Final = 4000
+"""Messages received and not yet taken: a whole area may lose its supply in one second. What comes
+beyond is dropped and counted."""
 _SENDERS: Final = 4096
 _TOLD: Final = 1000
 """Unknown senders that are told of by name; beyond them they are only counted."""
@@ -156,9 +157,6 @@ class PushListener:
         if access is None:
             self._count_unknown(apdu, sender)
             return
-        if not self._by_meter.allows(access.meter, now_us // 1_000_000):
-            self.figures[PushFigure.DROPPED] += 1
-            return
         push = access.profile.push
         if push is None:
             raise Unbelieved(f"profile {access.profile.name} knows no pushed messages")
@@ -215,6 +213,10 @@ class PushListener:
                 raise SecurityError(f"{access.meter} speaks for {named}")
         if not isinstance(apdu, (DataNotification, EventNotification)):
             raise DecodeError("not a notification")
+        if not self._by_meter.allows(access.meter, self._now_s()):
+            # Counted only here: what is not believed must not use up a meter's share.
+            self.figures[PushFigure.DROPPED] += 1
+            return
         became = await self.keeper.keep(access, apdu, evidence)
         if became is Pushed.REPEATED:
             self.figures[PushFigure.REPEATED] += 1

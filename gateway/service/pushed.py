@@ -169,7 +169,7 @@ class PushKeeper:
         )
         if added.conflicts:
             log.error("rows differ at the same time", meter=batch.meter, rows=added.conflicts)
-        for sequence in added.sequences:
+        for sequence in (*added.sequences, *added.notes):
             self.stored(Lane.LIVE, sequence)
         return Pushed.ROWS if added.new_rows else Pushed.REPEATED
 

@@ -54,13 +54,15 @@ class AddResult:
     """What became of the rows of a batch.
 
     ``conflicts`` counts new rows that differ from another row at the same time; they are stored
-    and sent as well. ``sequences`` are those of the messages to send.
+    and sent as well. ``sequences`` are those of the messages to send in the batch's lane, ``notes``
+    those of what else is told, in the live one.
     """
 
     new_rows: int
     duplicates: int
     conflicts: int
     sequences: tuple[int, ...]
+    notes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +254,14 @@ class ReadingsStore:
                 " WHERE meter_id = ? AND profile_id = ? AND captured_at_s = ?",
                 [(meter_id, profile_id, time_s) for time_s in set(conflicts.values())],
             )
-        if new:
-            told = notes(replace(batch, rows=tuple(row for row, _ in new)))
-            sequences += [self.outbox.insert(one, evidence.received_at_us) for one in told]
-        return AddResult(len(new), len(batch.rows) - len(new), len(conflicts), tuple(sequences))
+        told = notes(replace(batch, rows=tuple(row for row, _ in new))) if new else ()
+        return AddResult(
+            len(new),
+            len(batch.rows) - len(new),
+            len(conflicts),
+            tuple(sequences),
+            tuple(self.outbox.insert(one, evidence.received_at_us) for one in told),
+        )
 
     def _new_rows(
         self, batch: Batch, meter_id: int, profile_id: int

@@ -82,6 +82,14 @@ def test_a_restart_reads_no_log_again_and_loses_no_event(tmp_path: Path) -> None
     assert len(world.backend.events) == 2
 
 
+def test_an_event_of_last_week_is_told_at_once_too(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.rig.now_s = START_S - 7 * DAY_S
+    world.rig.meter.happen(Incident.MAGNET)
+    world.run(50)
+    assert world.backend.named_events() == expected(world)
+
+
 def test_an_unknown_code_keeps_its_number(tmp_path: Path) -> None:
     world = World(tmp_path)
     logs = world.rig.meter.incidents._logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,18 @@ def test_a_flood_of_one_meter_is_cut_and_costs_others_nothing(tmp_path: Path) ->
     counts = service.push.figures
     assert counts[PushFigure.DROPPED] == 3
     assert counts[PushFigure.TAKEN] + counts[PushFigure.REPEATED] == 5
+
+
+def test_forged_messages_use_up_no_share_of_the_meter_that_they_name(tmp_path: Path) -> None:
+    world = World(tmp_path, push=replace(SETTINGS, per_meter_minute=2))
+    world.rig.meter.happen(Incident.MAGNET)
+    forged = bytearray(source_of(world).frame(ALERT))
+    forged[-1] ^= 1
+    frames = [bytes(forged)] * 9 + [source_of(world).frame(ALERT)]
+    service = world.run(30, *((10.0, partial(world.port.call, frame)) for frame in frames))
+    assert service.push is not None
+    assert service.push.figures[PushFigure.REFUSED] == 9
+    assert service.push.figures[PushFigure.TAKEN] == 1
 
 
 def test_a_flood_of_one_address_is_cut_before_anything_is_decoded(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_rows_of_a_log_are_stored_and_told_once(site, batch, body) -> None:
 
     first = log_batch(batch, "power", (10, 101), (20, 102))
     added = store.add_batch(first, body, Lane.LIVE, notes)
-    assert (added.new_rows, len(added.sequences)) == (2, 2)
+    assert (added.new_rows, len(added.sequences), len(added.notes)) == (2, 1, 1)
     again = store.add_batch(first, body, Lane.LIVE, notes)
     assert (again.new_rows, again.duplicates, again.sequences) == (0, 2, ())
     more = log_batch(batch, "power", (20, 102), (30, 101))
