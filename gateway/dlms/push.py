@@ -60,11 +60,6 @@ class PushStream:
             apdu, self._octets = self._octets[_HEADER.size : end], self._octets[end:]
             yield apdu
 
-    @property
-    def incomplete(self) -> int:
-        """Octets of a frame that has not ended."""
-        return len(self._octets)
-
 
 class Part(NamedTuple):
     """An element with its A-XDR octets."""

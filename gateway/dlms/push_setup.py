@@ -18,6 +18,7 @@ from gateway.dlms.axdr import Data, Tag
 from gateway.dlms.classes import ClassId
 from gateway.dlms.cosem_time import CosemDate, CosemDateTime, CosemTime
 from gateway.dlms.reading import Procedure
+from gateway.dlms.selective_access import capture_definition
 from gateway.dlms.values import read_capture_objects
 from gateway.errors import DecodeError, PeerRefused, RemoteProtocolError, UsageError
 from gateway.model import CaptureObject, Obis
@@ -69,7 +70,7 @@ def objects_value(words: Sequence[str]) -> Data:
     """push_object_list from words like ``1/0-0:94.91.18*255/2``; raise UsageError."""
     if not 1 <= len(words) <= MAX_OBJECTS:
         raise UsageError(f"a push setup sends 1 to {MAX_OBJECTS} objects")
-    return Data(Tag.ARRAY, tuple(_definition(_capture(word)) for word in words))
+    return Data(Tag.ARRAY, tuple(capture_definition(_capture(word)) for word in words))
 
 
 def _capture(word: str) -> CaptureObject:
@@ -78,18 +79,6 @@ def _capture(word: str) -> CaptureObject:
     if found is None or numbers[0] > 0xFFFF or numbers[1] not in range(-128, 128):
         raise UsageError(f"not class/object/attribute: {word!r} (write 1/0-0:94.91.18*255/2)")
     return CaptureObject(numbers[0], Obis.parse(found[2]), numbers[1])
-
-
-def _definition(source: CaptureObject) -> Data:
-    return Data(
-        Tag.STRUCTURE,
-        (
-            Data(Tag.LONG_UNSIGNED, source.class_id),
-            Data(Tag.OCTET_STRING, source.obis.octets),
-            Data(Tag.INTEGER, source.attribute),
-            Data(Tag.LONG_UNSIGNED, source.data_index),
-        ),
-    )
 
 
 def destination_value(address: str) -> Data:

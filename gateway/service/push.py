@@ -72,6 +72,8 @@ class PushFigure(StrEnum):
     """Not ciphered, wrong key, or no message at all."""
     DROPPED = "pushed_dropped"
     """More than a sender may send, or than can wait or be stored."""
+    TURNED_AWAY = "pushed_connections_turned_away"
+    """No room for one more connection."""
 
 
 @dataclass(kw_only=True)
@@ -114,6 +116,8 @@ class PushListener:
                 await port.close()
 
     def _admit(self, sender: str) -> Hear | None:
+        turned_away = sum(port.turned_away for port in self.ports)
+        self.figures[PushFigure.TURNED_AWAY] = turned_away
         return partial(self._hear, sender, PushStream(self.settings.max_message_octets))
 
     def _hear(self, sender: str, stream: PushStream, data: bytes) -> bool:

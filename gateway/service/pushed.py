@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import partial
 from typing import Final
 
 import structlog
@@ -21,7 +20,7 @@ from gateway.events import EventKind, EventSource, MeterEvent
 from gateway.model import Batch, Evidence, Obis, ProfileKind, Row, TimeQuality
 from gateway.profile import FirmwareProfile, PushKind, event_of_code, status_changes
 from gateway.service.clock import Clock
-from gateway.service.events import EVENT_CODE, event_messages, messages_of
+from gateway.service.events import EVENT_CODE, messages_of
 from gateway.service.sessions import MeterAccess, time_rules
 from gateway.store.outbox import NewMessage
 from gateway.store.pushes import PushedMessage
@@ -71,9 +70,9 @@ class PushKeeper:
         body = read_body(apdu.data)
         kind = _kind(access.profile, body.setup)
         if kind is not None and kind.rows is not None:
-            rows = await self._rows(access, kind.rows, body, evidence)
-            if rows is not None:
-                return await self._keep_rows(rows)
+            batch = await self._rows(access, kind.rows, body, evidence)
+            if batch is not None:
+                return await self._keep_rows(batch)
         word = status_word(body.payload) if kind is PushKind.ALERT else None
         when = self._when(access, body.clock_octets or apdu.date_time, evidence)
         message = PushedMessage(access.meter, str(body.setup or ""), apdu.data, evidence)
@@ -127,7 +126,7 @@ class PushKeeper:
 
     async def _rows(
         self, access: MeterAccess, kind: ProfileKind, body: PushBody, evidence: Evidence
-    ) -> tuple[FirmwareProfile, Batch] | None:
+    ) -> Batch | None:
         """The rows that reading would give, None where they cannot be told to be the same.
 
         Then the reading loop fetches them: a row is never made of what only looks like one.
@@ -156,20 +155,13 @@ class PushKeeper:
             # Its clock is that of the sending, not of the capture.
             return None
         marked = tuple(self._marked(row) for row in rows)
-        return access.profile, Batch(access.meter, kind, typed, marked, evidence)
+        return Batch(access.meter, kind, typed, marked, evidence)
 
-    async def _keep_rows(self, rows: tuple[FirmwareProfile, Batch]) -> Pushed:
-        profile, batch = rows
-        added = await self.readings.run(
-            ReadingsStore.add_batch,
-            batch,
-            encode_readings,
-            Lane.LIVE,
-            partial(event_messages, profile),
-        )
+    async def _keep_rows(self, batch: Batch) -> Pushed:
+        added = await self.readings.run(ReadingsStore.add_batch, batch, encode_readings, Lane.LIVE)
         if added.conflicts:
             log.error("rows differ at the same time", meter=batch.meter, rows=added.conflicts)
-        for sequence in (*added.sequences, *added.notes):
+        for sequence in added.sequences:
             self.stored(Lane.LIVE, sequence)
         return Pushed.ROWS if added.new_rows else Pushed.REPEATED
 

@@ -24,6 +24,9 @@ IDLE_S: Final = 180
 class PushPort(Protocol):
     """One place where meters call."""
 
+    turned_away: int
+    """Connections that there was no room for."""
+
     async def open(self, admit: Admit) -> None:
         """Listen. Raises ConfigError where that cannot be."""
 
@@ -76,11 +79,6 @@ class TcpPushPort:
     def leave(self, connection: _Connection) -> None:
         """A connection has ended."""
         self._open.discard(connection)
-
-    @property
-    def connections(self) -> int:
-        """Connections open now."""
-        return len(self._open)
 
     @property
     def idle_s(self) -> float:
@@ -137,6 +135,7 @@ class UdpPushPort:
     def __init__(self, host: str, port: int) -> None:
         self.port = port
         """The real one once open."""
+        self.turned_away = 0
         self._host = host
         self._transport: asyncio.DatagramTransport | None = None
 

@@ -40,7 +40,7 @@ def test_frames_are_cut_the_same_in_any_chunks(apdus: list[bytes], data: st.Data
         found += stream.receive(octets[:size])
         octets = octets[size:]
     assert found == apdus
-    assert stream.incomplete == 0
+    assert stream._octets == b""
 
 
 def test_a_frame_too_long_or_of_no_wrapper_ends_the_stream_at_its_head() -> None:
@@ -50,7 +50,7 @@ def test_a_frame_too_long_or_of_no_wrapper_ends_the_stream_at_its_head() -> None
         list(PushStream(40).receive(b"\x7e\xa0\x00\x00\x00\x00\x00\x00"))
     held = PushStream(40)
     assert list(held.receive(frame(bytes(40))[:-1])) == []
-    assert held.incomplete == 47
+    assert len(held._octets) == 47
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ class LoopbackPort:
     """A port that a test calls in at."""
 
     def __init__(self) -> None:
+        self.turned_away = 0
         self._admit: Admit | None = None
 
     async def open(self, admit: Admit) -> None:

@@ -106,7 +106,7 @@ async def test_connections_are_bounded_and_room_comes_back() -> None:
         assert port.turned_away == 1
     for _ in range(50):
         await asyncio.sleep(0)
-    assert port.connections == 0
+    assert not port._open
     async with calling(port) as (_, writer):
         writer.write(b"2")
         await heard.until(2)
