@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from consumer_app.consumption import (
     units_since,
 )
 from consumer_app.database.connect import Connection
+from consumer_app.database.events import Place, StoredEvent, events_of
 from consumer_app.database.queries import StoredRow, latest_rows, rows_between
 from consumer_app.load import Block, block_period_s, load_of_day
 from consumer_app.site_time import day_after, local_day, midnight_s
@@ -87,6 +88,13 @@ class ConnectionView:
         today = local_day(self.now_s, self.zone)
         opening = self.units(today, today)[0].opening
         return RegisterNow(reading, units_since(opening, reading))
+
+    def events(
+        self, most: int, *, before: Place | None = None, names: Sequence[str] | None = None
+    ) -> list[StoredEvent]:
+        """The newest events of the meters while they stood here, newest first."""
+        places = self.account.installations
+        return events_of(self.connection, places, most=most, before=before, names=names)
 
     def _installed(self, first_s: int, last_s: int) -> Iterable[tuple[Installation, int, int]]:
         for one in self.account.installations:

@@ -108,6 +108,11 @@ class ProfileKind(StrEnum):
         return self in (ProfileKind.DAILY_LOAD, ProfileKind.BILLING)
 
 
+def buffer_label(kind: ProfileKind, log: str = "") -> str:
+    """What a meter's buffer is called: ``block_load``, or ``events/voltage``."""
+    return f"{kind}/{log}" if log else str(kind)
+
+
 class TimeQuality(StrEnum):
     """How far the capture time of a row can be trusted."""
 
@@ -341,13 +346,22 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one meter and one profile that were read under one capture list."""
+    """Rows of one meter and one buffer that were read under one capture list.
+
+    ``log`` says which event log; "" for everything but events.
+    """
 
     meter: MeterId
     profile: ProfileKind
     capture_list: CaptureList
     rows: tuple[Row, ...]
     evidence: Evidence
+    log: str = ""
+
+    @property
+    def label(self) -> str:
+        """The buffer: ``block_load``, or ``events/voltage``."""
+        return buffer_label(self.profile, self.log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,8 @@ from consumer_app.api.schemas import (
     BlockOut,
     ConnectionOut,
     DayOut,
+    EventOut,
+    EventsOut,
     InstallationOut,
     LatestOut,
     LoadOut,
@@ -19,10 +22,14 @@ from consumer_app.api.schemas import (
 )
 from consumer_app.connection_view import DayLoad, RegisterNow
 from consumer_app.consumption import WH_IMPORT, DayUnits, RegisterReading
+from consumer_app.database.events import StoredEvent
 from consumer_app.database.queries import StoredRow
 from consumer_app.load import Block, shown_values, supply_connected
 from consumer_app.site_time import local_time
-from gateway.model import Account, ConnectionNo
+from gateway.model import Account, ConnectionNo, TimeQuality
+
+_CALENDAR = range(253_370_764_800)
+"""UTC seconds that a calendar has in any zone: 1970 to the end of 9998."""
 
 
 def plain(value: Decimal) -> str:
@@ -142,4 +149,34 @@ def register_now_out(
         register=register_out(reading, zone),
         age_s=None if reading is None else max(0, now_s - reading.row.captured_at_s),
         units_today_wh=_maybe(now.units_today_wh),
+    )
+
+
+def _event_out(event: StoredEvent, zone: ZoneInfo) -> EventOut:
+    believed = event.time_quality is not TimeQuality.INVALID and event.at_s in _CALENDAR
+    return EventOut(
+        meter=event.meter,
+        name=event.kind.name,
+        phase=event.kind.phase,
+        log=event.kind.log,
+        code=event.kind.code,
+        at=time_text(event.at_s, zone) if believed else None,
+        time_quality=event.time_quality,
+        timed_by="meter" if event.timed_by_meter else "gateway",
+        first_received_at=time_text(event.first_received_at_us // 1_000_000, zone),
+        sources=list(event.sources),
+    )
+
+
+def events_out(
+    number: ConnectionNo, events: Sequence[StoredEvent], most: int, zone: ZoneInfo
+) -> EventsOut:
+    """A page of events; ``events`` holds one more than ``most`` where another page follows."""
+    shown = events[:most]
+    more = len(events) > most
+    return EventsOut(
+        connection=number,
+        zone=zone.key,
+        events=[_event_out(event, zone) for event in shown],
+        next=f"{shown[-1].placed_at_s}.{shown[-1].number}" if more else None,
     )

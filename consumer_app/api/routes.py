@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,12 +17,16 @@ from consumer_app.access import Session, SignInAnswer, session_still_valid, sign
 from consumer_app.api import answers, schemas
 from consumer_app.connection_view import ConnectionView
 from consumer_app.database.accounts import account_of
+from consumer_app.database.events import Place
 from consumer_app.services import Services
 from gateway.errors import UsageError
 from gateway.model import ConnectionNo
 
 SESSION_COOKIE = "smg_session"
 MAX_DAYS = 366
+MAX_EVENTS = 200
+_PLACE = re.compile(r"(-?\d{1,12})\.(\d{1,18})", re.ASCII)
+"""Where a page of events ends: time and number of its last one."""
 
 _bearer = HTTPBearer(auto_error=False, description="A token from /api/v1/sign-in")
 _cookie = APIKeyCookie(name=SESSION_COOKIE, auto_error=False, description="Set by the sign-in page")
@@ -153,3 +158,27 @@ def get_register(services: Parts, session: SignedIn, number: Number) -> schemas.
         return answers.register_now_out(
             view.account.connection, view.register(), view.zone, view.now_s
         )
+
+
+@router.get("/connections/{number}/events")
+def get_events(
+    services: Parts,
+    session: SignedIn,
+    number: Number,
+    limit: Annotated[int, Query(ge=1, le=MAX_EVENTS, description="Events on a page")] = 50,
+    before: Annotated[
+        str | None, Query(max_length=40, description="The next of the page before")
+    ] = None,
+) -> schemas.EventsOut:
+    """What happened at the meter: supply, voltage, tampering, the load switch; newest first."""
+    place = None if before is None else _place(before)
+    with view_of(services, session, number) as view:
+        events = view.events(limit + 1, before=place)
+        return answers.events_out(view.account.connection, events, limit, view.zone)
+
+
+def _place(text: str) -> Place:
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise UsageError("before is the next of another page")
+    return int(found[1]), int(found[2])

@@ -7,9 +7,11 @@ sent; times are ISO 8601 with the site's offset.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from consumer_app.consumption import Gap
 from consumer_app.load import BlockGap, Quantity
+from gateway.events import EventPhase, EventSource
 from gateway.model import TimeQuality
 
 
@@ -156,3 +158,34 @@ class RegisterNowOut:
     register: RegisterOut | None
     age_s: int | None
     units_today_wh: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventOut:
+    """Something that happened at the meter.
+
+    ``phase`` says whether it began or ended; what has no end only occurs. ``at`` is by the clock
+    that ``timed_by`` names, null where it cannot be believed. ``sources`` are all who told it: the
+    meter's event log, a message that it pushed, or a conclusion of the gateway.
+    """
+
+    meter: str
+    name: str
+    phase: EventPhase
+    log: str
+    code: int | None
+    at: str | None
+    time_quality: TimeQuality
+    timed_by: Literal["meter", "gateway"]
+    first_received_at: str
+    sources: list[EventSource]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsOut:
+    """Events, newest first; ``next`` is the ``before`` of the following page, null at the end."""
+
+    connection: str
+    zone: str
+    events: list[EventOut]
+    next: str | None

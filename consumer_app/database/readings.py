@@ -29,9 +29,9 @@ def write_messages(
     and with any neighbours, changes nothing. A row that differs from another at the same time
     is stored beside it and the time is flagged as a conflict for a person.
     """
-    meters = _numbers_of_meters(connection, {m.batch.meter for m in messages}, now_s)
+    meters = numbers_of_meters(connection, {m.batch.meter for m in messages}, now_s)
     lists = _numbers_of_capture_lists(connection, {m.batch.capture_list for m in messages})
-    streams = _numbers_of_streams(connection, {_stream_of(m.header) for m in messages})
+    streams = numbers_of_streams(connection, {_stream_of(m.header) for m in messages})
     connection.execute(
         "create temporary table if not exists incoming"
         " (like readings including defaults) on commit delete rows"
@@ -131,7 +131,8 @@ def _stream_of(header: Header) -> tuple[str, str, str]:
     return header.gateway, header.stream, header.epoch
 
 
-def _numbers_of_meters(connection: Connection, meters: Iterable[str], now_s: int) -> dict[str, int]:
+def numbers_of_meters(connection: Connection, meters: Iterable[str], now_s: int) -> dict[str, int]:
+    """The numbers of meters by their names; made where a meter is new."""
     names = sorted(meters)
     connection.execute(
         "insert into meters (meter, first_seen_s)"
@@ -160,9 +161,10 @@ def _numbers_of_capture_lists(
     return {bytes(digest): number for digest, number in found}
 
 
-def _numbers_of_streams(
+def numbers_of_streams(
     connection: Connection, streams: Iterable[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], int]:
+    """The numbers of streams by gateway, stream and epoch; made where one is new."""
     numbers = {}
     for gateway, stream, epoch in sorted(streams):
         connection.execute(
@@ -180,7 +182,7 @@ def _numbers_of_streams(
 
 def mark_answered(connection: Connection, headers: Sequence[Header]) -> None:
     """Add the sequence numbers of these messages to what was answered."""
-    numbers = _numbers_of_streams(connection, {_stream_of(header) for header in headers})
+    numbers = numbers_of_streams(connection, {_stream_of(header) for header in headers})
     by_stream: dict[int, list[int]] = {}
     for header in headers:
         by_stream.setdefault(numbers[_stream_of(header)], []).append(header.sequence)

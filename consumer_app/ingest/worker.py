@@ -119,6 +119,7 @@ class IngestWorker:
         self.counts["new_rows"] += outcome.written.new_rows
         self.counts["known_rows"] += outcome.written.known_rows
         self.counts["conflicts"] += outcome.written.conflicts
+        self.counts["new_events"] += outcome.new_events
         for answer in outcome.answers:
             self.counts["committed" if answer.refused is None else "refused"] += 1
             if answer.refused is not None:

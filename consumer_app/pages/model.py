@@ -8,12 +8,27 @@ from decimal import Decimal
 
 from consumer_app.connection_view import ConnectionView, DayLoad, RegisterNow
 from consumer_app.consumption import DayUnits
+from consumer_app.database.events import StoredEvent
 from consumer_app.load import BlockGap, Quantity, Shown, shown_values, supply_connected
 from consumer_app.pages.charts import BarChart, LineChart, bar_chart, line_chart
 from consumer_app.site_time import day_after, local_day
 from gateway.model import Account
 
 DAYS_SHOWN = 35
+EVENTS_SHOWN = 10
+EVENT_NAMES = (
+    "power_failure",
+    "load_disconnected",
+    "over_voltage",
+    "low_voltage",
+    "neutral_missing",
+    "overload",
+    "magnetic_influence",
+    "meter_cover_open",
+    "payment_mode_prepaid",
+    "payment_mode_postpaid",
+)
+"""What a consumer is told of; ``texts`` has the words for each."""
 _HIDDEN_VALUES = (Quantity.ENERGY_IMPORT, Quantity.ENERGY_EXPORT, Quantity.MAXIMUM_DEMAND)
 
 
@@ -40,6 +55,7 @@ class ConnectionPage:
     values_at_s: int | None
     values_age_s: int | None
     supply_connected: bool | None
+    events: tuple[StoredEvent, ...]
 
 
 def connection_page(view: ConnectionView, chosen: date | None) -> ConnectionPage:
@@ -78,6 +94,10 @@ def connection_page(view: ConnectionView, chosen: date | None) -> ConnectionPage
         values_at_s=None if snapshot is None else snapshot.captured_at_s,
         values_age_s=None if snapshot is None else _age(view, snapshot.captured_at_s),
         supply_connected=None if snapshot is None else supply_connected(snapshot),
+        events=tuple(
+            # What a clock that ran ahead stamped would stand above all others for years.
+            view.events(EVENTS_SHOWN, before=(view.now_s + 1, 0), names=EVENT_NAMES)
+        ),
     )
 
 

@@ -14,6 +14,8 @@ class Texts:
     gaps: dict[str, str]
     block_gaps: dict[str, str]
     quantities: dict[str, str]
+    events: dict[str, dict[str, str]]
+    """By name and phase, for each of ``model.EVENT_NAMES``."""
     unit: str
     label: str
 
@@ -51,6 +53,21 @@ def texts_in(words: Wording) -> Texts:
             "apparent_power": _("Apparent power"),
             "power_factor": _("Power factor"),
             "frequency": _("Frequency"),
+        },
+        events={
+            name: {"occurred": occurred, "ended": ended}
+            for name, occurred, ended in (
+                ("power_failure", _("Supply failed"), _("Supply came back")),
+                ("load_disconnected", _("Switched off at the meter"), _("Switched on again")),
+                ("over_voltage", _("Voltage too high"), _("Voltage no longer too high")),
+                ("low_voltage", _("Voltage too low"), _("Voltage no longer too low")),
+                ("neutral_missing", _("Neutral missing"), _("Neutral is back")),
+                ("overload", _("Load above the limit"), _("Load below the limit again")),
+                ("magnetic_influence", _("Magnet near the meter"), _("Magnet gone")),
+                ("meter_cover_open", _("Meter cover opened"), ""),
+                ("payment_mode_prepaid", _("Changed to prepaid"), ""),
+                ("payment_mode_postpaid", _("Changed to postpaid"), ""),
+            )
         },
         unit=_("units"),
         label=_("Units of each day as bars; the table below has the figures"),

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.config import load_site
 from gateway.errors import UsageError
-from gateway.keys import MeterKeys, load_keys_file
+from gateway.keys import Keystore, MeterKeys, load_keys_file
 from gateway.model import MeterId, Obis
 from gateway.profile import (
     Association,
@@ -111,13 +112,26 @@ def _association(profile: FirmwareProfile, client: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterFiles:
+    """Where the counters of this gateway or laptop are kept."""
+
+    gateway_id: str
+    counters: Path
+    witness: Path
+
+
+def _laptop(state: Path) -> CounterFiles:
+    return CounterFiles("laptop", state / "counters.db", state / "witness.json")
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where a meter is, how it is talked to, and as which client."""
 
     url: TransportUrl
     access: MeterAccess
     association: str
-    state: Path
+    counters: CounterFiles
 
     @property
     def profile(self) -> FirmwareProfile:
@@ -147,29 +161,56 @@ def resolve(options: MeterOptions) -> Target:
         server_lower=server,
         timing=Timing(answer_s=options.timeout_s),
     )
-    wanted = profile.association(association)
+    _check_keys(access, association, "give a --keys file with it")
+    state = options.state or default_state_directory()
+    return Target(url, access, association, _laptop(state))
+
+
+def resolve_meter(site_file: Path, serial: str, client: str, timeout_s: float) -> Target:
+    """A meter of a site, with the site's keys and counters; raise UsageError or ConfigError."""
+    site = load_site(site_file)
+    found = [(wire, meter) for wire, meter in site.meters if meter.serial == serial]
+    if not found:
+        raise UsageError(f"meter {serial!r} is not in {site_file}")
+    ((wire, meter),) = found
+    profile = load_profile(meter.profile, site.profiles)
+    association = _association(profile, client)
+    stores = site.stores
+    access = MeterAccess(
+        meter=meter.serial,
+        profile=profile,
+        keys=Keystore.open(stores.keystore, stores.kek_file).get(meter.keys_of),
+        kind=wire.url.kind,
+        server_lower=wire.server_of(meter),
+        timing=Timing(answer_s=timeout_s),
+    )
+    _check_keys(access, association, "gateway keys import puts it into the keystore")
+    files = CounterFiles(site.gateway.id, stores.counters, stores.witness)
+    return Target(wire.url, access, association, files)
+
+
+def _check_keys(access: MeterAccess, association: str, remedy: str) -> None:
+    """Raise UsageError for a key that is missing, before anything is sent."""
+    wanted = access.profile.association(association)
     missing = missing_keys(access, wanted)
     if missing:
-        # Before anything is sent.
-        raise UsageError(
-            f"client {wanted.client} needs {', '.join(missing)}: give a --keys file with it"
-        )
-    return Target(url, access, association, options.state or default_state_directory())
+        raise UsageError(f"client {wanted.client} needs {', '.join(missing)}: {remedy}")
 
 
 @asynccontextmanager
 async def counters_of(target: Target) -> AsyncIterator[StoreThread[CounterStore]]:
-    """The counters that this laptop keeps."""
-    state = target.state
+    """The counters that this laptop or this site keeps."""
+    files = target.counters
+    state = files.counters.parent
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise UsageError(f"--state {state}: cannot be made: {error.strerror}") from None
     counters = await StoreThread.open(
         lambda: CounterStore.open(
-            state / "counters.db",
-            gateway_id="laptop",
-            witness=Witness(state / "witness.json"),
+            files.counters,
+            gateway_id=files.gateway_id,
+            witness=Witness(files.witness),
             random_bytes=secrets.token_bytes,
         ),
         name="counters",

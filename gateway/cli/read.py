@@ -23,8 +23,9 @@ from gateway.cli.output import (
 )
 from gateway.dlms.plan import DAY_S, Span
 from gateway.errors import UsageError
-from gateway.model import Column, Instant, Obis, ProfileKind, unit_name
+from gateway.model import Column, Instant, Obis, ProfileKind, Row, unit_name
 from gateway.profile import FirmwareProfile
+from gateway.service.events import event_of_row
 from gateway.service.reader import Plain, ReadObject, ReadSet, parse_time
 
 SETS = {
@@ -201,12 +202,21 @@ def _set_document(found: ReadSet, profile: FirmwareProfile) -> dict[str, object]
             {
                 "captured_at": _iso(row.captured_at_s),
                 "time_quality": row.time_quality.value,
+                **_event(found, row, profile),
                 "values": [shown(value) for value in row.values],
                 "raw": row.raw.hex(),
             }
             for row in sorted(found.rows, key=lambda row: row.captured_at_s)
         ],
     }
+
+
+def _event(found: ReadSet, row: Row, profile: FirmwareProfile) -> dict[str, object]:
+    """What happened, by name; nothing for what is no event log."""
+    if found.generic.kind is not ProfileKind.EVENTS:
+        return {}
+    kind = event_of_row(profile, found.generic.log, found.capture_list, row)
+    return {"event": kind.name, "phase": kind.phase.value}
 
 
 def _object_document(found: ReadObject, profile: FirmwareProfile) -> dict[str, object]:
@@ -270,4 +280,8 @@ def _tables(
             + (f" [{column['unit']}]" if column["unit"] else "")
             for column in buffer["columns"]
         ]
-        yield buffer["buffer"], names, [row["values"] for row in buffer["rows"]]
+        rows = [row["values"] for row in buffer["rows"]]
+        if document["set"] == ProfileKind.EVENTS:
+            names = ["event", "phase", *names]
+            rows = [[row["event"], row["phase"], *row["values"]] for row in buffer["rows"]]
+        yield buffer["buffer"], names, rows

@@ -52,6 +52,7 @@ def _key_id(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 BlockDays = Annotated[int, Field(ge=1, le=400)]
 Serial = Annotated[MeterId, text_as(_serial)]
 Url = Annotated[TransportUrl, text_as(parse_url)]
@@ -151,6 +152,8 @@ class Reading:
 
     instantaneous_s: Annotated[int, Field(ge=10, le=DAY_S)] = 900
     nameplate_s: Annotated[int, Field(ge=3600)] = 30 * DAY_S
+    events_s: Annotated[int, Field(ge=10, le=DAY_S)] = 3600
+    """Event logs; what a meter pushes is there at once."""
     daily_days: Annotated[int, Field(ge=1, le=400)] = 35
     block_days: BlockDays = 35
     verify_capture_list_s: Annotated[int, Field(ge=60)] = DAY_S
@@ -178,6 +181,26 @@ class Clocks:
     def __post_init__(self) -> None:
         if self.above_s >= self.most_s:
             raise ValueError("above_s must be less than most_s")
+
+
+@table
+class PushListener:
+    """Where meters call in by themselves, and how much of them is taken."""
+
+    host: Name
+    """Address to listen at; "::" or "0.0.0.0" for all of this machine's."""
+    tcp_port: Port | None = 4059
+    udp_port: Port | None = None
+    max_message_octets: Annotated[int, Field(ge=64, le=65_535)] = 8192
+    max_connections: Annotated[int, Field(ge=1, le=20_000)] = 500
+    per_meter_minute: Annotated[int, Field(ge=1, le=6000)] = 30
+    """Messages of one meter in a minute; what is above is dropped and counted."""
+    per_address_minute: Annotated[int, Field(ge=1, le=100_000)] = 6000
+    """The same of one address: many meters may stand behind one."""
+
+    def __post_init__(self) -> None:
+        if self.tcp_port is None and self.udp_port is None:
+            raise ValueError("tcp_port or udp_port is needed")
 
 
 @table
@@ -243,6 +266,8 @@ class Site:
     """None: readings are kept here and sent nowhere."""
     reading: Reading = Reading()
     clocks: Clocks = Clocks()
+    push: PushListener | None = None
+    """None: what meters push is not listened to."""
     coverage: tuple[CoverageTarget, ...] = (
         CoverageTarget(within_hours=8, percent=95),
         CoverageTarget(within_hours=12, percent=98),

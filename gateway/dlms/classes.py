@@ -31,6 +31,7 @@ class ClassId(IntEnum):
     CLOCK = 8
     ASSOCIATION_LN = 15
     SAP_ASSIGNMENT = 17
+    PUSH_SETUP = 40
     SECURITY_SETUP = 64
     DISCONNECT_CONTROL = 70
     LIMITER = 71

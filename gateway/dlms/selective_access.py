@@ -32,8 +32,8 @@ class RangeDescriptor:
 
     def parameters(self) -> Data:
         """The access parameters: a structure of four."""
-        columns = Data(Tag.ARRAY, tuple(map(_column_data, self.columns)))
-        members = (_column_data(self.restricting), self.from_value, self.to_value, columns)
+        columns = Data(Tag.ARRAY, tuple(map(capture_definition, self.columns)))
+        members = (capture_definition(self.restricting), self.from_value, self.to_value, columns)
         return Data(Tag.STRUCTURE, members)
 
 
@@ -118,7 +118,8 @@ def _entry(data: Data, where: int) -> EntryDescriptor:
     return EntryDescriptor(*numbers)
 
 
-def _column_data(column: CaptureObject) -> Data:
+def capture_definition(column: CaptureObject) -> Data:
+    """capture_object_definition: {class, logical name, attribute, data index}."""
     return Data(
         Tag.STRUCTURE,
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.profile.event_words import EventName, Push, PushKind
+from gateway.profile.events import event_of_code, status_changes
 from gateway.profile.loader import (
     load_profile,
     load_profiles,
@@ -42,21 +44,26 @@ __all__ = [
     "Ciphering",
     "CipheringStyle",
     "Display",
+    "EventName",
     "FirmwareProfile",
     "KeyName",
     "Link",
     "Match",
     "ProfileGeneric",
     "Provenance",
+    "Push",
+    "PushKind",
     "Quirk",
     "Relay",
     "Stamp",
     "Time",
     "check_matches",
+    "event_of_code",
     "load_profile",
     "load_profiles",
     "matches_overlap",
     "named_attributes",
     "profile_names",
     "shipped_profiles",
+    "status_changes",
 ]

@@ -149,12 +149,29 @@ def _faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
     yield from _twice(file, "profile_generic", [p.label for p in profile.profile_generics])
     codes = [f"{code}" for log in profile.events.values() for code in log]
     yield from _twice(file, "events", codes)
-    relay = profile.relay
-    if relay is not None and relay.association not in profile.associations:
-        known = ", ".join(sorted(profile.associations))
-        yield ConfigError(file, "relay.association", relay.association, f"must be one of {known}")
+    yield from _event_name_faults(profile, file)
+    for key, part in (("relay", profile.relay), ("push", profile.push)):
+        if part is not None and part.association not in profile.associations:
+            known = ", ".join(sorted(profile.associations))
+            yield ConfigError(
+                file, f"{key}.association", part.association, f"must be one of {known}"
+            )
+    if profile.push is not None:
+        yield from _twice(file, "push.setups", [str(name) for name in profile.push.setups.values()])
     for index, capture in enumerate(profile.captures):
         yield from _capture_faults(profile, capture, file, f"capture[{index}]")
+
+
+def _event_name_faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
+    """Codes and bits that two names claim, and codes that no log has."""
+    names = profile.event_names.values()
+    yield from _twice(file, "event_names (codes)", [f"{c}" for one in names for c in one.codes])
+    yield from _twice(file, "event_names (bits)", [f"{b}" for one in names for b in one.bits])
+    known = {code for log in profile.events.values() for code in log}
+    for name, one in profile.event_names.items():
+        for code in one.codes:
+            if code not in known:
+                yield ConfigError(file, f"event_names.{name}", code, "must be a code of [events]")
 
 
 def _twice(file: str, key: str, names: list[str]) -> Iterator[ConfigError]:

@@ -16,9 +16,9 @@ from typing import Annotated, Final
 from pydantic import Field, TypeAdapter
 
 from gateway.errors import ConfigError, ConfigErrors
+from gateway.profile.event_words import Name
 from gateway.profile.loader import profile_names, shipped_profiles
 from gateway.profile.strict_toml import ObisText, Table, read_toml, table, validate
-from gateway.profile.words import Name
 
 Scaler = Annotated[int, Field(ge=-128, le=127)]
 """Decimal exponent, as in scaler_unit of class 3."""

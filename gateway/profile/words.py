@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import field
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from gateway.errors import UsageError
-from gateway.model import CaptureObject, ProfileKind
+from gateway.model import CaptureObject, ProfileKind, buffer_label
+from gateway.profile.event_words import EventCode, EventName, Name, Push, Slug
 from gateway.profile.strict_toml import ObisText, Table, suggestion, table, text_as
 
 ClientSap = Annotated[int, Field(ge=1, le=127)]
 """HDLC client addresses have one octet, seven bits of it."""
 ServerSap = Annotated[int, Field(ge=0, le=0x3FFF)]
 Positive = Annotated[int, Field(ge=1)]
-EventCode = Annotated[int, Field(ge=0, le=0xFFFF)]
-"""Long-unsigned at most (IS 15959-2 event codes)."""
-Name = Annotated[str, Field(min_length=1)]
 
 
 class Authentication(StrEnum):
@@ -242,7 +241,7 @@ class ProfileGeneric:
     @property
     def label(self) -> str:
         """``block_load``, or ``events/voltage``."""
-        return f"{self.kind}/{self.log}" if self.log else str(self.kind)
+        return buffer_label(self.kind, self.log)
 
 
 @table
@@ -270,6 +269,13 @@ class Provenance(StrEnum):
 
     CAPTURED = "captured"
     SYNTHETIC = "synthetic"
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError("a date is written as a text: 2025-07-23") from None
 
 
 def _octets(text: str) -> bytes:
@@ -329,8 +335,13 @@ class FirmwareProfile:
     profile_generics: Annotated[tuple[ProfileGeneric, ...], Field(alias="profile_generic")] = ()
     relay: Relay | None = None
     display: Display | None = None
-    events: Table[Name, Table[EventCode, Name]] = field(default_factory=dict)
+    events: Table[Slug, Table[EventCode, Name]] = field(default_factory=dict)
     """Event log -> code -> meaning."""
+    events_as_of: Annotated[date, text_as(_date)] | None = None
+    """Of which day the list of codes, bits and names is."""
+    event_names: Table[Slug, EventName] = field(default_factory=dict)
+    """Stable name -> its codes and bits."""
+    push: Push | None = None
     captures: Annotated[tuple[Capture, ...], Field(alias="capture")] = ()
 
     def association(self, name: str) -> Association:

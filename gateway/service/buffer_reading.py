@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,6 +23,7 @@ from gateway.errors import MeterChanged, PeerRefused
 from gateway.model import Batch, CaptureList, Evidence, ProfileKind, Row, TimeQuality
 from gateway.profile import Access, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
+from gateway.service.events import event_messages, new_entries
 from gateway.service.meter_state import (
     BufferState,
     MeterState,
@@ -97,7 +99,7 @@ class BufferReading:
 
     @property
     def _state(self) -> BufferState:
-        return self.meter.state.of(self.generic.kind)
+        return self.meter.state.of(self.generic.label)
 
     @property
     def _rules(self) -> TimeRules:
@@ -109,6 +111,9 @@ class BufferReading:
 
     async def run(self, task: Task) -> None:
         """Read what is wanted and store it; then judge what was wanted and did not come."""
+        if task.log:
+            await self._keep(await self._new_entries())
+            return
         wanted: Sequence[int] = task.times
         by_range = (self._state.access or self.generic.access) is Access.RANGE
         if task.span is not None:
@@ -207,9 +212,25 @@ class BufferReading:
         # A ring buffer may repeat rows; a meter that sends far more than asked fills no disk.
         limits = Limits(array_elements=_ROWS_TOO_MANY * rows_asked + _SNAPSHOT_ELEMENTS)
         trailing = Quirk.TRAILING_OCTETS in self.meter.access.profile.quirks
-        buffer: Buffer = await self.meter.session.run(
-            read_buffer(self.generic.obis, selected, limits, ignore_trailing=trailing)
+        return await self._keep(
+            await self.meter.session.run(
+                read_buffer(self.generic.obis, selected, limits, ignore_trailing=trailing)
+            )
         )
+
+    async def _new_entries(self) -> Buffer:
+        """The rows of an event log that are not stored yet."""
+        return await new_entries(
+            self.meter.session,
+            self.meter.readings,
+            self.meter.access,
+            self.generic,
+            self.captures,
+            self.meter.now_s(),
+        )
+
+    async def _keep(self, buffer: Buffer) -> list[int]:
+        """Store what came; the capture times, in the order they came."""
         now_us = self.meter.clock.now_us()
         rows, typed = to_rows(
             buffer.rows,
@@ -277,14 +298,26 @@ class BufferReading:
             (Lane.LIVE, tuple(row for row in rows if row.captured_at_s >= old_s)),
             (Lane.BACKLOG, tuple(row for row in rows if row.captured_at_s < old_s)),
         ):
-            if not part:
+            if not part and (rows or lane is Lane.BACKLOG):
+                # No row at all is noted too: the buffer was read, and holds nothing new.
                 continue
             if self.generic.kind.is_register_row:
                 # What bills are made of goes first, however old.
                 lane = Lane.LIVE
-            batch = Batch(self.meter.access.meter, self.generic.kind, captures, part, evidence)
+            batch = Batch(
+                self.meter.access.meter,
+                self.generic.kind,
+                captures,
+                part,
+                evidence,
+                self.generic.log,
+            )
             added = await self.meter.readings.run(
-                ReadingsStore.add_batch, batch, encode_readings, lane
+                ReadingsStore.add_batch,
+                batch,
+                encode_readings,
+                lane,
+                partial(event_messages, self.meter.access.profile),
             )
             self.meter.figures.rows += added.new_rows
             self.meter.figures.duplicates += added.duplicates
@@ -297,6 +330,8 @@ class BufferReading:
                 )
             for sequence in added.sequences:
                 self.meter.stored(lane, sequence)
+            for sequence in added.notes:
+                self.meter.stored(Lane.LIVE, sequence)
 
 
 def _check_nameplate(access: MeterAccess, rows: tuple[Row, ...], captures: CaptureList) -> None:

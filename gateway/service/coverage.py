@@ -16,7 +16,7 @@ import structlog
 from gateway.config import CoverageTarget
 from gateway.dlms.plan import DAY_S
 from gateway.errors import StoreError
-from gateway.model import MeterId, ProfileKind
+from gateway.model import MeterId
 from gateway.service.clock import Clock
 from gateway.store.readings import Coverage, ReadingsStore
 from gateway.store.thread import StoreDoor
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _PERIOD_S: Final = 300
 _HOUR_S: Final = 3600
 
-Expected = Mapping[tuple[MeterId, ProfileKind], int]
+Expected = Mapping[tuple[MeterId, str], int]
 """How many rows of a day each meter and profile has."""
 
 

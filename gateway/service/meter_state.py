@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.dlms.meter_time import ClockPolicy
 from gateway.dlms.plan import DAY_S, SLICE_ROWS, Cadence, Span
-from gateway.model import ProfileKind
+from gateway.model import ProfileKind, buffer_label
 from gateway.profile import Access, FirmwareProfile, ProfileGeneric
 from gateway.store.notes import Periods
 
@@ -25,6 +25,7 @@ class Cadences:
     nameplate_s: int = 30 * DAY_S
     daily_days: int = 35
     block_days: int = 35
+    events_s: int = 3600
     drift_limit_s: int = 120
     verify_capture_list_s: int = DAY_S
     clocks: ClockPolicy | None = None
@@ -41,6 +42,13 @@ class Task:
     kind: ProfileKind
     span: Span | None = None
     times: tuple[int, ...] = ()
+    log: str = ""
+    """Of which event log what is new is read."""
+
+    @property
+    def label(self) -> str:
+        """The buffer that is read."""
+        return buffer_label(self.kind, self.log)
 
 
 @dataclass(slots=True)
@@ -125,16 +133,16 @@ class MeterState:
     """How far its clock is ahead of ours: rows come by the meter's time."""
     clock_due: bool = False
     """Its clock is to be set, now."""
-    buffers: dict[ProfileKind, BufferState] = field(default_factory=dict)
+    buffers: dict[str, BufferState] = field(default_factory=dict)
 
-    def of(self, kind: ProfileKind) -> BufferState:
-        """What is known of a buffer."""
-        return self.buffers.setdefault(kind, BufferState())
+    def of(self, label: str) -> BufferState:
+        """What is known of a buffer (``block_load``, ``events/voltage``)."""
+        return self.buffers.setdefault(label, BufferState())
 
 
 def cadence_of(profile: FirmwareProfile, generic: ProfileGeneric, state: MeterState) -> Cadence:
     """When a meter captures: as it said itself, else as its profile says."""
-    periods = state.of(generic.kind).periods
+    periods = state.of(generic.label).periods
     if periods is None:
         periods = Periods(generic.cadence_s or DAY_S)
     return Cadence(

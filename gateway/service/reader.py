@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+
+import structlog
 
 from gateway.dlms import axdr
 from gateway.dlms.association.requests import Get
@@ -15,6 +17,7 @@ from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.limits import Limits
 from gateway.dlms.plan import Span
 from gateway.dlms.reading import (
+    Procedure,
     range_of,
     read_buffer,
     read_capture_list,
@@ -38,6 +41,10 @@ from gateway.service.clock import Clock
 from gateway.service.sessions import MeterAccess, SessionMaker, time_rules, unreadable
 from gateway.session import Session
 from gateway.transport.port import Transport
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 Plain: TypeAlias = "Value | list[Plain]"
 """A value, or the members of a structure or array."""
@@ -117,15 +124,30 @@ class OnDemandReader:
         if self._session is not None:
             await self._sessions.leave(self._access, self._association, self._session)
 
+    async def run(self, procedure: Procedure[T]) -> T:
+        """Run a procedure within the session; raises as it does."""
+        if self._session is None:
+            raise UsageError("the session is not open")
+        return await self._session.run(procedure)
+
     async def read_set(self, kind: ProfileKind, span: Span | None) -> list[ReadSet]:
         """Every buffer of the set (events: each log), restricted to ``span`` where given."""
         generics = [g for g in self._profile.profile_generics if g.kind is kind]
         if not generics:
             self._profile.profile_generic(kind)
-        found = []
+        found: list[ReadSet] = []
+        refusals: list[PeerRefused] = []
         for generic in generics:
-            with _refused_as(f"{generic.label} ({generic.obis})"):
-                found.append(await self._read_generic(generic, span))
+            try:
+                with _refused_as(f"{generic.label} ({generic.obis})"):
+                    found.append(await self._read_generic(generic, span))
+            except PeerRefused as refusal:
+                refusals.append(refusal)
+        if refusals and not found:
+            raise refusals[0]
+        for one in refusals:
+            # One event log that a meter has not costs the others nothing.
+            log.warning("buffer not read", reason=str(one))
         return found
 
     async def read_object(self, obis: Obis, attribute: int | None) -> ReadObject:

@@ -73,7 +73,7 @@ class ReadingLoop:
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
 
-    def rows_per_day(self) -> dict[tuple[MeterId, ProfileKind], int]:
+    def rows_per_day(self) -> dict[tuple[MeterId, str], int]:
         """How many rows a day has of each meter and profile that captures by the clock."""
         return {
             (access.meter, generic.kind): DAY_S
@@ -145,7 +145,7 @@ class ReadingLoop:
     # -- what is due -------------------------------------------------------------------------
 
     async def _due(self, access: MeterAccess, state: MeterState) -> list[Task]:
-        """Registers first, then today's blocks and present values, then the backlog."""
+        """Registers, today's blocks, what closed a month, events, present values, the backlog."""
         cadences = self.cadences
         daily = await self._history(
             access, state, ProfileKind.DAILY_LOAD, cadences.daily_days * DAY_S
@@ -158,8 +158,9 @@ class ReadingLoop:
             # Who answers comes before what it says.
             tasks.append(Task(ProfileKind.NAMEPLATE))
         tasks += daily
-        tasks += await self._billing(access, state)
         tasks += blocks[:1]
+        tasks += await self._billing(access, state)
+        tasks += await self._events(access, state)
         if await self._snapshot_due(
             access, state, ProfileKind.INSTANTANEOUS, cadences.instantaneous_s
         ):
@@ -171,8 +172,12 @@ class ReadingLoop:
         now_s = self._now_s()
         if await self._due(access, state):
             return now_s + min(_LOOK_AGAIN_MAX_S, _LOOK_AGAIN_S << min(state.fruitless, 8))
-        last_s = state.of(ProfileKind.INSTANTANEOUS).last_read_s
-        due_s = [(now_s if last_s is None else last_s) + self.cadences.instantaneous_s]
+        again = [(ProfileKind.INSTANTANEOUS.value, self.cadences.instantaneous_s)]
+        again += [(label, self.cadences.events_s) for label in _logs(access.profile).values()]
+        due_s = []
+        for label, period_s in again:
+            last_s = state.of(label).last_read_s
+            due_s.append((now_s if last_s is None else last_s) + period_s)
         for kind in (ProfileKind.DAILY_LOAD, ProfileKind.BLOCK_LOAD):
             if _has(access.profile, kind):
                 generic = access.profile.profile_generic(kind)
@@ -183,18 +188,32 @@ class ReadingLoop:
     async def _snapshot_due(
         self, access: MeterAccess, state: MeterState, kind: ProfileKind, period_s: int
     ) -> bool:
-        if not _has(access.profile, kind) or self._rests(state, kind):
+        return _has(access.profile, kind) and await self._is_old(access, state, kind, period_s)
+
+    async def _events(self, access: MeterAccess, state: MeterState) -> list[Task]:
+        """The event logs whose turn it is."""
+        period_s = self.cadences.events_s
+        return [
+            Task(ProfileKind.EVENTS, log=log)
+            for log, label in _logs(access.profile).items()
+            if await self._is_old(access, state, label, period_s)
+        ]
+
+    async def _is_old(
+        self, access: MeterAccess, state: MeterState, label: str, period_s: int
+    ) -> bool:
+        """Whether a buffer was read so long ago that it is to be read again."""
+        if self._rests(state, label):
             return False
-        last_s = state.of(kind).last_read_s
+        last_s = state.of(label).last_read_s
         if last_s is None:
-            row = await self.readings.run(ReadingsStore.latest_row, access.meter, kind)
-            last_s = None if row is None else row.received_at_us // 1_000_000
+            last_s = await self.readings.run(ReadingsStore.last_received_s, access.meter, label)
         # A time in the future was noted by a clock that ran ahead: it says nothing.
         return last_s is None or not 0 <= self._now_s() - last_s < period_s
 
-    def _rests(self, state: MeterState, kind: ProfileKind) -> bool:
+    def _rests(self, state: MeterState, label: str) -> bool:
         """Whether a buffer that could not be read is left alone for a while."""
-        since_s = state.of(kind).resting_s
+        since_s = state.of(label).resting_s
         return since_s is not None and 0 <= self._now_s() - since_s < _REST_S
 
     async def _history(
@@ -322,6 +341,12 @@ class ReadingLoop:
             await clock.set(opened)
         finally:
             await self.sessions.leave(access, association, opened)
+
+
+def _logs(profile: FirmwareProfile) -> dict[str, str]:
+    """Event logs of a profile, with the names of their buffers."""
+    generics = profile.profile_generics
+    return {one.log: one.label for one in generics if one.kind is ProfileKind.EVENTS}
 
 
 def _has(profile: FirmwareProfile, kind: ProfileKind) -> bool:

@@ -24,7 +24,7 @@ from gateway.dlms.plan import DAY_S
 from gateway.dlms.reading import read_counter
 from gateway.dlms.security import GlobalKeys, ProtectionSettings
 from gateway.dlms.wrapper import WrapperLink
-from gateway.errors import NoAnswer, PeerRefused, UsageError
+from gateway.errors import LocalProtocolError, NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
 from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
@@ -184,7 +184,7 @@ class SessionMaker:
         By that an old answer stays refused in later sessions. Done before a row is stored: what
         was believed once is not believed again after a crash.
         """
-        key = _counter_key(access, access.profile.association(association_name))
+        key = counter_key(access, access.profile.association(association_name))
         title, counter = made.received
         if title is not None and counter >= 0:
             await self._counters.run(CounterStore.note_received, key, title, counter)
@@ -216,7 +216,7 @@ class SessionMaker:
         block: CounterBlock | None = None
         if _uses_counters(association):
             await self._first_contact(access, association, transport)
-            block = await self._block(_counter_key(access, association))
+            block = await self._block(counter_key(access, association))
             # Even with enough left: another process may have gone further meanwhile.
             await self._keep_ready(block)
         settings = await self._settings(access, association, block)
@@ -245,7 +245,7 @@ class SessionMaker:
     async def _first_contact(
         self, access: MeterAccess, association: Association, transport: Transport
     ) -> None:
-        key = _counter_key(access, association)
+        key = counter_key(access, association)
         known = await self._counters.run(CounterStore.peek, key) > FIRST_COUNTER
         if known or association.counter is None or PUBLIC not in access.profile.associations:
             return
@@ -268,7 +268,7 @@ class SessionMaker:
     ) -> bool:
         """Whether our counter was behind the meter's, and no longer is."""
         association = access.profile.association(association_name)
-        block = self._blocks.get(_counter_key(access, association))
+        block = self._blocks.get(counter_key(access, association))
         if block is None or association.counter is None or not unreadable(refusal):
             return False
         if PUBLIC not in access.profile.associations:
@@ -329,16 +329,19 @@ class SessionMaker:
             random_bytes=self._random_bytes,
         )
 
+    async def listening(self, access: MeterAccess, association: Association) -> ProtectionSettings:
+        """What is needed to believe what a meter sends unasked; nothing can be sent with it."""
+        return await self._protection(access, association, None)
+
     async def _protection(
-        self, access: MeterAccess, association: Association, block: CounterBlock
+        self, access: MeterAccess, association: Association, block: CounterBlock | None
     ) -> ProtectionSettings:
+        """Without ``block`` nothing can be sent under these settings."""
         keys = access.keys
         title = keys.client_system_title
         if title is None:
             title = await self._counters.run(CounterStore.client_title, association.client)
-        received = await self._counters.run(
-            CounterStore.received, _counter_key(access, association)
-        )
+        received = await self._counters.run(CounterStore.received, counter_key(access, association))
         return ProtectionSettings(
             keys=GlobalKeys(
                 encryption=_secret(keys, association.encryption_key),
@@ -346,12 +349,16 @@ class SessionMaker:
             ),
             own_title=title,
             policy=policy_of(association),
-            reserve=block.reserve,
+            reserve=_nothing_to_send if block is None else block.reserve,
             last_received=received,
             peer_title=keys.server_system_title,
             style=style_of(association),
             tolerate_global=Quirk.GLOBAL_KEY_BESIDE_DEDICATED in access.profile.quirks,
         )
+
+
+def _nothing_to_send() -> int:
+    raise LocalProtocolError("a listener sends nothing")
 
 
 def unreadable(refusal: PeerRefused) -> bool:
@@ -369,7 +376,8 @@ def _uses_counters(association: Association) -> bool:
     )
 
 
-def _counter_key(access: MeterAccess, association: Association) -> CounterKey:
+def counter_key(access: MeterAccess, association: Association) -> CounterKey:
+    """Whose counters belong to an association of a meter."""
     return CounterKey(access.meter, association.client, access.keys.key_id)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -16,17 +17,20 @@ from typing import Any, Final
 import structlog
 
 from gateway.config import Clocks, Meter, Site, Wire
+from gateway.config import PushListener as PushSettings
 from gateway.dlms.meter_time import ClockPolicy
 from gateway.errors import ConfigError, GatewayError
 from gateway.files import read_private
 from gateway.keys import Keystore
-from gateway.model import Secret
+from gateway.model import MeterId, Secret
 from gateway.poller import Poller
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
 from gateway.service.meter_state import Cadences
+from gateway.service.push import PushListener, open_ports
+from gateway.service.pushed import PushKeeper
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
 from gateway.service.uplink import UplinkLoop
@@ -37,6 +41,7 @@ from gateway.store.stream import STREAM
 from gateway.store.thread import StoreDoor, StoreThread
 from gateway.store.witness import Witness
 from gateway.transport import Transport, open_transport
+from gateway.transport.listener import PushPort
 from gateway.uplink import topics
 from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.notices import Birth, StreamPosition, presence
@@ -66,6 +71,7 @@ class Parts:
     clock: Clock
     make_uplink: UplinkMaker | None
     open_transport: Callable[[TransportUrl], Transport] = open_transport
+    open_ports: Callable[[PushSettings], Sequence[PushPort]] = open_ports
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
     jitter: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
 
@@ -189,6 +195,10 @@ class Service:
             expected={loop.poller.name: loop.rows_per_day for loop in self.wires},
         )
 
+        self.push = None if site.push is None else self._push_listener(site.push)
+        more = {} if self.push is None else self.push.figures
+        self._figures: Mapping[str, int] = ChainMap(self.coverage.figures, more)
+
     async def run(self) -> None:
         """Run until cancelled; the stores are closed by whoever opened them."""
         await self._begin()
@@ -215,6 +225,8 @@ class Service:
             if make is not None:
                 kept_up = _kept_up("uplink", partial(self._run_uplink, make))
                 tasks.create_task(kept_up, name="uplink")
+            if self.push is not None:
+                tasks.create_task(_kept_up("push", self.push.run), name="push")
             tasks.create_task(_kept_up("housekeeping", house.run), name="housekeeping")
             tasks.create_task(_kept_up("coverage", self.coverage.run), name="coverage")
 
@@ -280,7 +292,7 @@ class Service:
             clock=self._parts.clock,
             jitter=self._parts.jitter,
             settings=PumpSettings(window=max(2, settings.window)),
-            more_figures=self.coverage.figures,
+            more_figures=self._figures,
         )
 
     def _reading_loop(self, wire: Wire) -> ReadingLoop:
@@ -288,6 +300,7 @@ class Service:
         cadences = Cadences(
             instantaneous_s=reading.instantaneous_s,
             nameplate_s=reading.nameplate_s,
+            events_s=reading.events_s,
             daily_days=reading.daily_days,
             block_days=wire.block_days or reading.block_days,
             drift_limit_s=reading.drift_limit_s,
@@ -304,6 +317,22 @@ class Service:
             cadences=cadences,
             stored=self._stored,
             jitter=parts.jitter,
+        )
+
+    def _push_listener(self, settings: PushSettings) -> PushListener:
+        parts = self._parts
+        at: dict[str, list[MeterId]] = {}
+        for wire, meter in self._site.meters:
+            at.setdefault(wire.url.host, []).append(meter.serial)
+        return PushListener(
+            settings=settings,
+            ports=parts.open_ports(settings),
+            accesses={access.meter: access for loop in self.wires for access in loop.meters},
+            addresses=lambda sender: at.get(sender, []),
+            sessions=self.sessions,
+            counters=parts.counters,
+            keeper=PushKeeper(readings=parts.readings, clock=parts.clock, stored=self._stored),
+            clock=parts.clock,
         )
 
     def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:

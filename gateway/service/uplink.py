@@ -160,6 +160,8 @@ class UplinkLoop:
     def _topic(self, entry: OutboxEntry) -> str:
         if entry.profile is not None:
             return topics.readings(self.gateway, MeterId(entry.subject), entry.profile)
+        if entry.kind == Kind.EVENTS:
+            return topics.events(self.gateway, MeterId(entry.subject))
         return topics.result(self.gateway, entry.subject)
 
     async def _tell_health(self) -> None:

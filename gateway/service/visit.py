@@ -30,7 +30,7 @@ class Visit:
     meter: MeterSession
     meter_clock: MeterClock
     cadences: Cadences
-    _verified: dict[ProfileKind, CaptureList] = field(default_factory=dict)
+    _verified: dict[str, CaptureList] = field(default_factory=dict)
     """Columns that this session has read."""
 
     async def run(self, tasks: list[Task]) -> None:
@@ -47,18 +47,18 @@ class Visit:
                 if not self.meter.session.usable or isinstance(error, AnotherMeter):
                     raise
                 self.meter.figures.failures += 1
-                buffer = self.meter.state.of(task.kind)
+                buffer = self.meter.state.of(task.label)
                 buffer.resting_s, buffer.verified_s = self.meter.now_s(), None
                 log.warning(
                     "buffer not read",
                     meter=self.meter.access.meter,
-                    profile=task.kind.value,
+                    profile=task.label,
                     kind=type(error).__name__,
                     error=str(error),
                 )
 
     async def _read(self, task: Task, quality: TimeQuality) -> None:
-        generic = self.meter.access.profile.profile_generic(task.kind)
+        generic = self.meter.access.profile.profile_generic(task.kind, task.log)
         reading = BufferReading(
             meter=self.meter,
             generic=generic,
@@ -73,11 +73,12 @@ class Visit:
         For registers and blocks in every session, for the rest once a day: a meter that was
         given another column list or scaler would otherwise be read wrongly until then.
         """
-        kind, state = generic.kind, self.meter.state.of(generic.kind)
-        if kind in self._verified:
-            return self._verified[kind]
+        kind, label = generic.kind, generic.label
+        state = self.meter.state.of(label)
+        if label in self._verified:
+            return self._verified[label]
         meter = self.meter.access.meter
-        known = await self.meter.readings.run(ReadingsStore.capture_list, meter, kind)
+        known = await self.meter.readings.run(ReadingsStore.capture_list, meter, label)
         verified_s = state.verified_s
         fresh = (
             verified_s is not None
@@ -92,7 +93,7 @@ class Visit:
             log.error(
                 "capture list changed: rows from now on are kept under the new one",
                 meter=meter,
-                profile=kind.value,
+                profile=label,
                 before=known.digest.hex(),
                 after=read.digest.hex(),
             )
@@ -102,7 +103,7 @@ class Visit:
                 lambda store: store.notes.note_period(meter, kind, period_s)
             )
         state.verified_s = self.meter.now_s()
-        self._verified[kind] = read
+        self._verified[label] = read
         return read
 
     async def _capture_period(self, generic: ProfileGeneric) -> int:

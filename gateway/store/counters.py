@@ -266,6 +266,14 @@ class CounterStore:
             )
         return dict(rows)
 
+    def meters_of_title(self, server_title: bytes) -> list[str]:
+        """The meters that were ever believed under a system title."""
+        with self._lock:
+            rows = self._database.rows(
+                "SELECT DISTINCT meter FROM received WHERE server_title = ?", [server_title]
+            )
+        return [meter for (meter,) in rows]
+
     def note_received(self, key: CounterKey, server_title: bytes, counter: int) -> None:
         """Remember a verified counter, so that what was recorded cannot be played later."""
         with self._transaction():

@@ -7,8 +7,8 @@ acknowledged is stored and will be sent, and what is sent was stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,7 @@ from gateway.model import (
     Batch,
     CaptureList,
     CaptureObject,
-    Column,
     MeterId,
-    Obis,
     ProfileKind,
     TimeQuality,
     row_digest,
@@ -30,9 +28,11 @@ from gateway.store.notes import Notes
 from gateway.store.opening import OpenReport, open_database
 from gateway.store.outbox import NewMessage, Outbox
 from gateway.store.packing import NewRow, packed
+from gateway.store.pushes import Pushes
 from gateway.store.registry import Registry
 from gateway.store.retention import Budget, Trimmed, trim
-from gateway.store.schema import PROFILE_IDS, READINGS
+from gateway.store.schema import READINGS
+from gateway.store.sources import Sources
 from gateway.store.stream import Stream
 from gateway.store.values import StoredValue, values_from_json, values_to_json
 from gateway.store.witness import Witness
@@ -54,13 +54,15 @@ class AddResult:
     """What became of the rows of a batch.
 
     ``conflicts`` counts new rows that differ from another row at the same time; they are stored
-    and sent as well. ``sequences`` are those of the messages to send.
+    and sent as well. ``sequences`` are those of the messages to send in the batch's lane, ``notes``
+    those of what else is told, in the live one.
     """
 
     new_rows: int
     duplicates: int
     conflicts: int
     sequences: tuple[int, ...]
+    notes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,18 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many capture times of a meter and profile are stored within a span."""
+    """How many capture times of a meter's buffer are stored within a span."""
 
     meter: MeterId
-    profile: ProfileKind
+    profile: str
     times: int
     conflicts: int
     first_s: int
     last_s: int
+
+
+def _no_notes(_: Batch) -> Sequence[NewMessage]:
+    return ()
 
 
 class ReadingsStore:
@@ -96,6 +102,8 @@ class ReadingsStore:
         self.stream = stream
         self.report = report
         self.outbox = Outbox(database, stream)
+        self._sources = Sources(database)
+        self.pushes = Pushes(database, self.outbox, self._sources)
         self.registry = Registry(database, self.outbox)
         self.notes = Notes(database)
         #: rows refused for lack of room since the store was opened
@@ -149,13 +157,20 @@ class ReadingsStore:
         """Forget what the policy of ``gateway.store.retention`` lets go."""
         return trim(self._database, now_s, budget)
 
-    def add_batch(self, batch: Batch, encode: Callable[[Batch], bytes], lane: Lane) -> AddResult:
+    def add_batch(
+        self,
+        batch: Batch,
+        encode: Callable[[Batch], bytes],
+        lane: Lane,
+        notes: Callable[[Batch], Sequence[NewMessage]] = _no_notes,
+    ) -> AddResult:
         """Store the rows that are new and the messages that carry them, in one transaction.
 
         ``encode`` makes a message body (without header) of a batch of new rows; rows that it
         finds too large for one message (MessageTooLarge) go into several. A row too large for a
         message of its own is stored, and its message put aside as refused, once. A row that is
-        stored already, by its digest, is neither stored nor sent again. Raises StoreFull (nothing
+        stored already, by its digest, is neither stored nor sent again. ``notes`` makes what else
+        is to be told of the new rows (named events). Raises StoreFull (nothing
         was stored, ``rows_refused`` counts it), UsageError for rows that do not fit their columns.
         """
         columns = len(batch.capture_list.columns)
@@ -163,7 +178,7 @@ class ReadingsStore:
             raise UsageError(f"each row of {batch.meter} must have {columns} values")
         try:
             with self._database.transaction():
-                return self._add(batch, encode, lane)
+                return self._add(batch, encode, lane, notes)
         except StoreFull:
             self.rows_refused += len(batch.rows)
             raise
@@ -182,10 +197,20 @@ class ReadingsStore:
                 [(o.class_id, str(o.obis), o.attribute, name) for o, name in names.items()],
             )
 
-    def _add(self, batch: Batch, encode: Callable[[Batch], bytes], lane: Lane) -> AddResult:
+    def _add(
+        self,
+        batch: Batch,
+        encode: Callable[[Batch], bytes],
+        lane: Lane,
+        notes: Callable[[Batch], Sequence[NewMessage]],
+    ) -> AddResult:
         connection = self._database.connection
-        meter_id, list_id = self._meter_id(batch.meter), self._capture_list_id(batch.capture_list)
-        profile_id = PROFILE_IDS[batch.profile]
+        sources = self._sources
+        meter_id, list_id = (
+            sources.meter_id(batch.meter),
+            sources.capture_list_id(batch.capture_list),
+        )
+        profile_id = sources.buffer_id(batch.label)
         evidence = batch.evidence
         connection.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
@@ -229,7 +254,14 @@ class ReadingsStore:
                 " WHERE meter_id = ? AND profile_id = ? AND captured_at_s = ?",
                 [(meter_id, profile_id, time_s) for time_s in set(conflicts.values())],
             )
-        return AddResult(len(new), len(batch.rows) - len(new), len(conflicts), tuple(sequences))
+        told = notes(replace(batch, rows=tuple(row for row, _ in new))) if new else ()
+        return AddResult(
+            len(new),
+            len(batch.rows) - len(new),
+            len(conflicts),
+            tuple(sequences),
+            tuple(self.outbox.insert(one, evidence.received_at_us) for one in told),
+        )
 
     def _new_rows(
         self, batch: Batch, meter_id: int, profile_id: int
@@ -261,41 +293,8 @@ class ReadingsStore:
             new.append((row, digest))
         return new, conflicts
 
-    def _meter_id(self, meter: MeterId) -> int:
-        self._database.rows("INSERT INTO meters (meter) VALUES (?) ON CONFLICT DO NOTHING", [meter])
-        found: int = self._database.value("SELECT id FROM meters WHERE meter = ?", [meter])
-        return found
-
-    def _capture_list_id(self, captures: CaptureList) -> int:
-        key = [captures.digest, ",".join(column.type_name for column in captures.columns)]
-        find = "SELECT id FROM capture_lists WHERE digest = ? AND types = ?"
-        found: int | None = self._database.value(find, key)
-        if found is not None:
-            return found
-        made: int = self._database.value(
-            "INSERT INTO capture_lists (digest, types) VALUES (?, ?) RETURNING id", key
-        )
-        self._database.connection.executemany(
-            "INSERT INTO capture_columns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    made,
-                    position,
-                    column.source.class_id,
-                    str(column.source.obis),
-                    column.source.attribute,
-                    column.source.data_index,
-                    column.scaler,
-                    column.unit,
-                    column.type_name,
-                )
-                for position, column in enumerate(captures.columns)
-            ],
-        )
-        return made
-
     def last_captured(
-        self, meter: MeterId, profile: ProfileKind, *, not_after_s: int | None = None
+        self, meter: MeterId, profile: str, *, not_after_s: int | None = None
     ) -> int | None:
         """Newest valid capture time, UTC seconds; None if there is none.
 
@@ -306,43 +305,59 @@ class ReadingsStore:
             " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?1) AND profile_id = ?2"
             " AND (?3 IS NULL OR captured_at_s <= ?3) AND time_quality <> 'invalid'"
             " ORDER BY captured_at_s DESC LIMIT 1",
-            [meter, PROFILE_IDS[profile], not_after_s],
+            [meter, self._sources.known_buffer(profile), not_after_s],
         )
         return found
 
-    def captured_times(
-        self, meter: MeterId, profile: ProfileKind, from_s: int, to_s: int
-    ) -> list[int]:
+    def captured_times(self, meter: MeterId, profile: str, from_s: int, to_s: int) -> list[int]:
         """Valid capture times stored in ``from_s`` .. ``to_s`` inclusive, rising."""
         rows = self._database.rows(
             "SELECT DISTINCT captured_at_s FROM readings"
             " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?"
             " AND captured_at_s BETWEEN ? AND ? AND time_quality <> 'invalid'"
             " ORDER BY captured_at_s",
-            [meter, PROFILE_IDS[profile], from_s, to_s],
+            [meter, self._sources.known_buffer(profile), from_s, to_s],
         )
         return [time_s for (time_s,) in rows]
 
-    def trimmed_through(self, meter: MeterId, profile: ProfileKind) -> int | None:
+    def trimmed_through(self, meter: MeterId, profile: str) -> int | None:
         """Capture time up to which rows were forgotten on purpose: not missing, not to be read."""
         found: int | None = self._database.value(
             "SELECT trimmed_through_s FROM sources"
             " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?",
-            [meter, PROFILE_IDS[profile]],
+            [meter, self._sources.known_buffer(profile)],
         )
         return found
 
-    def capture_list(self, meter: MeterId, profile: ProfileKind) -> CaptureList | None:
+    def last_received_s(self, meter: MeterId, profile: str) -> int | None:
+        """When a buffer was read last, whether it held anything new or not."""
+        found: int | None = self._database.value(
+            "SELECT last_received_at_us FROM sources"
+            " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?",
+            [meter, self._sources.known_buffer(profile)],
+        )
+        return None if found is None else found // 1_000_000
+
+    def digests(self, meter: MeterId, profile: str) -> frozenset[bytes]:
+        """Identities (``row_digest``) of all rows stored of a buffer."""
+        rows = self._database.rows(
+            "SELECT digest FROM readings"
+            " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?",
+            [meter, self._sources.known_buffer(profile)],
+        )
+        return frozenset(digest for (digest,) in rows)
+
+    def capture_list(self, meter: MeterId, profile: str) -> CaptureList | None:
         """The columns seen last, None before the first batch."""
         found = self._database.value(
             "SELECT capture_list_id FROM sources"
             " WHERE meter_id = (SELECT id FROM meters WHERE meter = ?) AND profile_id = ?",
-            [meter, PROFILE_IDS[profile]],
+            [meter, self._sources.known_buffer(profile)],
         )
-        return None if found is None else self._capture_list(found)
+        return None if found is None else self._sources.capture_list(found)
 
     def latest_row(
-        self, meter: MeterId, profile: ProfileKind, *, not_after_s: int | None = None
+        self, meter: MeterId, profile: str, *, not_after_s: int | None = None
     ) -> StoredRow | None:
         """The newest row (the nameplate, the present values): a valid one if there is any."""
         newest = self.last_captured(meter, profile, not_after_s=not_after_s)
@@ -351,12 +366,12 @@ class ReadingsStore:
             " FROM readings WHERE meter_id = (SELECT id FROM meters WHERE meter = ?)"
             " AND profile_id = ? AND (? IS NULL OR captured_at_s = ?)"
             " ORDER BY captured_at_s DESC, id DESC LIMIT 1",
-            [meter, PROFILE_IDS[profile], newest, newest],
+            [meter, self._sources.known_buffer(profile), newest, newest],
         )
         if found is None:
             return None
         captured_at_s, received_at_us, list_id, values, raw, quality = found
-        captures = self._capture_list(list_id)
+        captures = self._sources.capture_list(list_id)
         stored = values_from_json(values)
         return StoredRow(captured_at_s, received_at_us, captures, stored, raw, TimeQuality(quality))
 
@@ -371,25 +386,4 @@ class ReadingsStore:
             " GROUP BY m.meter, p.id ORDER BY m.meter, p.id",
             [from_s, to_s],
         )
-        return [
-            Coverage(MeterId(meter), ProfileKind(profile), *counts)
-            for meter, profile, *counts in rows
-        ]
-
-    def _capture_list(self, list_id: int) -> CaptureList:
-        rows: Sequence[tuple[int, str, int, int, int | None, int | None, str]] = (
-            self._database.rows(
-                "SELECT class_id, obis, attribute, data_index, scaler, unit, type_name"
-                " FROM capture_columns WHERE capture_list_id = ? ORDER BY position",
-                [list_id],
-            )
-        )
-        return CaptureList(tuple(_columns(rows)))
-
-
-def _columns(
-    rows: Sequence[tuple[int, str, int, int, int | None, int | None, str]],
-) -> Iterator[Column]:
-    for class_id, obis, attribute, index, scaler, unit, type_name in rows:
-        source = CaptureObject(class_id, Obis.parse(obis), attribute, index)
-        yield Column(source, scaler, unit, type_name)
+        return [Coverage(MeterId(meter), profile, *counts) for meter, profile, *counts in rows]

@@ -17,7 +17,7 @@ PROFILE_IDS: Final = {
     ProfileKind.BILLING: 5,
     ProfileKind.EVENTS: 6,
 }
-"""Small integers for rows; never changed once a file holds them."""
+"""Small integers for rows; never changed once a file holds them. Event logs take the next ones."""
 
 
 def _literals(pairs: dict[int, str]) -> str:
@@ -210,6 +210,12 @@ VIEWS: Final = {
         _value("1-0:11.27.0*255", 33, "average_a"),
     ),
     "v_instantaneous": _long(f" WHERE r.profile_id = {PROFILE_IDS[ProfileKind.INSTANTANEOUS]}"),
+    "v_events": _long(" WHERE p.profile LIKE 'events%'"),
+    "v_pushes": (
+        f"SELECT m.meter, x.object, {_LOCAL.format('x.received_at_us / 1000000')}"
+        " AS received_local, x.invocation_counter, length(x.raw) AS octets"
+        " FROM pushes x JOIN meters m ON m.id = x.meter_id"
+    ),
     "v_readings": _long(),
     "v_outbox": (
         "SELECT sequence, lane, kind, subject, profile,"
@@ -293,4 +299,25 @@ _NOTES: Final = (
     "CREATE INDEX clock_sets_by_meter ON clock_sets (meter_id, at_us)",
 )
 
-READINGS: Final = Schema("readings", (_READINGS, _ISSUER_OF_ACCOUNT, _NOTES), VIEWS)
+_PUSHES: Final = (
+    # what a meter sent unasked, where it became no row of a buffer
+    """CREATE TABLE pushes (
+        id INTEGER PRIMARY KEY,
+        meter_id INTEGER NOT NULL REFERENCES meters (id),
+        object TEXT NOT NULL,
+        digest BLOB NOT NULL CHECK (length(digest) = 16),
+        received_at_us INTEGER NOT NULL,
+        server_system_title BLOB,
+        invocation_counter INTEGER,
+        raw BLOB NOT NULL,
+        UNIQUE (meter_id, digest)
+    ) STRICT""",
+    "CREATE INDEX pushes_by_age ON pushes (received_at_us)",
+    """CREATE TABLE status_words (
+        meter_id INTEGER PRIMARY KEY REFERENCES meters (id),
+        word TEXT NOT NULL,
+        received_at_us INTEGER NOT NULL
+    ) STRICT""",
+)
+
+READINGS: Final = Schema("readings", (_READINGS, _ISSUER_OF_ACCOUNT, _NOTES, _PUSHES), VIEWS)

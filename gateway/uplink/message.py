@@ -91,7 +91,7 @@ _Int8 = Annotated[int, msgspec.Meta(ge=-128, le=127)]
 _Unsigned8 = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Unsigned16 = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _Unsigned32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-_EpochSeconds = Annotated[int, msgspec.Meta(ge=-(2**40), le=2**40)]
+EpochSeconds = Annotated[int, msgspec.Meta(ge=-(2**40), le=2**40)]
 _EpochMicroseconds = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 _TypeName = Annotated[str, msgspec.Meta(max_length=32)]
 
@@ -116,14 +116,16 @@ class _Column(wire.Shape, frozen=True, kw_only=True):
 
 
 class _Row(wire.Shape, frozen=True, kw_only=True, omit_defaults=True):
-    captured_at_s: _EpochSeconds
+    captured_at_s: EpochSeconds
     digest: str
     time_quality: TimeQuality
     values: list[Cell]
     raw: bytes | None = None
 
 
-class _Evidence(wire.Shape, frozen=True, kw_only=True):
+class EvidenceShape(wire.Shape, frozen=True, kw_only=True):
+    """Where octets came from, on the wire."""
+
     received_at_us: _EpochMicroseconds
     server_system_title: str | None
     invocation_counter: _Unsigned32 | None
@@ -136,7 +138,7 @@ class _Body(wire.Shape, frozen=True, kw_only=True):
     capture_list: str
     columns: list[_Column]
     rows: list[_Row]
-    evidence: _Evidence
+    evidence: EvidenceShape
 
 
 class _Readings(_Body, frozen=True, kw_only=True):
@@ -163,7 +165,7 @@ def encode_readings(batch: Batch) -> bytes:
         raise UsageError(f"a batch has 1 to {MAX_ROWS} rows of 1 to {MAX_COLUMNS} columns")
     if any(len(row.values) != len(columns) for row in batch.rows):
         raise UsageError(f"every row has a value for each of its {len(columns)} columns")
-    _checked_meter(batch.meter)
+    checked_meter(batch.meter)
     digest = batch.capture_list.digest
     written = [
         write_column([row.values[index] for row in batch.rows]) for index in range(len(columns))
@@ -184,7 +186,7 @@ def encode_readings(batch: Batch) -> bytes:
             )
             for index, row in enumerate(batch.rows)
         ],
-        evidence=_evidence(batch.evidence),
+        evidence=evidence_shape(batch.evidence),
     )
     return wire.encode(body, wire.MAX_BODY_OCTETS)
 
@@ -225,7 +227,7 @@ def decode_readings(octets: bytes, topic: Topic | None = None) -> ReadingsMessag
         raise DecodeError("readings message: no rows or no columns")
     header = _header(shape)
     try:
-        meter = _checked_meter(shape.meter)
+        meter = checked_meter(shape.meter)
     except UsageError as wrong:
         raise DecodeError(f"readings message: {wrong}") from wrong
     said = Topic(header.gateway, Kind.READINGS, meter=meter, profile=shape.profile)
@@ -237,11 +239,12 @@ def decode_readings(octets: bytes, topic: Topic | None = None) -> ReadingsMessag
         Row(row.captured_at_s, cells, row.raw or b"", row.time_quality)
         for row, cells in zip(shape.rows, values, strict=True)
     )
-    batch = Batch(meter, shape.profile, captures, rows, _read_evidence(shape.evidence))
+    batch = Batch(meter, shape.profile, captures, rows, read_evidence(shape.evidence))
     return ReadingsMessage(header, batch, _read_digests(shape, captures.digest))
 
 
-def _checked_meter(meter: str) -> MeterId:
+def checked_meter(meter: str) -> MeterId:
+    """``meter`` if it can stand in a topic; UsageError otherwise."""
     try:
         octets = len(meter.encode())
     except UnicodeEncodeError as wrong:
@@ -266,9 +269,10 @@ def _column(column: Column, written: WireColumn) -> _Column:
     )
 
 
-def _evidence(evidence: Evidence) -> _Evidence:
+def evidence_shape(evidence: Evidence) -> EvidenceShape:
+    """Evidence as it travels."""
     title = evidence.server_system_title
-    return _Evidence(
+    return EvidenceShape(
         received_at_us=evidence.received_at_us,
         server_system_title=None if title is None else title.hex(),
         invocation_counter=evidence.invocation_counter,
@@ -324,7 +328,8 @@ def _read_digests(shape: _Readings, captures: bytes) -> tuple[bytes, ...]:
     return tuple(digests)
 
 
-def _read_evidence(shape: _Evidence) -> Evidence:
+def read_evidence(shape: EvidenceShape) -> Evidence:
+    """Evidence as it travelled; raise DecodeError for a title that is none."""
     title = shape.server_system_title
     octets = None if title is None else read_hex(title, "server_system_title", 8)
     return Evidence(shape.received_at_us, octets, shape.invocation_counter)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from gateway.errors import DecodeError, UsageError
@@ -27,6 +27,7 @@ class Kind(StrEnum):
     BIRTH = "birth"
     STATE = "state"
     READINGS = "readings"
+    EVENTS = "events"
     HEALTH = "health"
     RESULT = "result"
     COMMIT = "commit"
@@ -38,8 +39,15 @@ class Kind(StrEnum):
         return self in (Kind.COMMIT, Kind.ACCOUNT)
 
 
+_DEEP: Final = {Kind.READINGS: "/+/+", Kind.EVENTS: "/+", Kind.RESULT: "/+"}
+"""Kinds with further levels, as a subscription has them."""
+
+
 class Topic(NamedTuple):
-    """A topic read: ``meter`` and ``profile`` for readings, ``command`` for results."""
+    """A topic read.
+
+    ``meter`` for readings and events, ``profile`` for readings, ``command`` for results.
+    """
 
     gateway: str
     kind: Kind
@@ -59,20 +67,29 @@ def checked_name(what: str, name: str) -> str:
 
 def plain(gateway: str, kind: Kind) -> str:
     """Topic of a kind that has no further levels."""
-    if kind in (Kind.READINGS, Kind.RESULT):
+    if kind in _DEEP:
         raise UsageError(f"topic {kind.value} has further levels")
     return f"{ROOT}/{checked_name('gateway', gateway)}/{kind.value}"
 
 
 def readings(gateway: str, meter: MeterId, profile: ProfileKind) -> str:
     """Topic of the readings of one meter and profile."""
+    return f"{_of_meter(gateway, Kind.READINGS, meter)}/{profile.value}"
+
+
+def events(gateway: str, meter: MeterId) -> str:
+    """Topic of the events of one meter."""
+    return _of_meter(gateway, Kind.EVENTS, meter)
+
+
+def _of_meter(gateway: str, kind: Kind, meter: MeterId) -> str:
     if not 0 < len(meter.encode("utf-8", "replace")) <= MAX_METER_OCTETS:
         raise UsageError(f"meter number {meter[:80]!r}: 1 to {MAX_METER_OCTETS} octets of UTF-8")
     try:
         level = quote(meter, safe="")
     except UnicodeEncodeError as wrong:
         raise UsageError(f"meter number {meter[:80]!r}: not UTF-8") from wrong
-    return f"{ROOT}/{checked_name('gateway', gateway)}/readings/{level}/{profile.value}"
+    return f"{ROOT}/{checked_name('gateway', gateway)}/{kind.value}/{level}"
 
 
 def result(gateway: str, command: str) -> str:
@@ -87,8 +104,7 @@ def downlink(gateway: str) -> tuple[str, ...]:
 
 def from_all_gateways() -> tuple[str, ...]:
     """What a backend subscribes to: filters with wild cards."""
-    deep = {Kind.READINGS: "readings/+/+", Kind.RESULT: "result/+"}
-    return tuple(f"{ROOT}/+/{deep.get(kind, kind.value)}" for kind in Kind if not kind.is_down)
+    return tuple(f"{ROOT}/+/{kind.value}{_DEEP.get(kind, '')}" for kind in Kind if not kind.is_down)
 
 
 def parse(topic: str) -> Topic:
@@ -105,9 +121,11 @@ def parse(topic: str) -> Topic:
         raise DecodeError(f"topic {topic[:200]!r}: unknown kind") from wrong
     if kind is Kind.READINGS and len(rest) == 2:
         return Topic(gateway, kind, meter=_meter(rest[0]), profile=_profile(rest[1]))
+    if kind is Kind.EVENTS and len(rest) == 1:
+        return Topic(gateway, kind, meter=_meter(rest[0]))
     if kind is Kind.RESULT and len(rest) == 1 and _NAME.fullmatch(rest[0]):
         return Topic(gateway, kind, command=rest[0])
-    if rest or kind in (Kind.READINGS, Kind.RESULT):
+    if rest or kind in _DEEP:
         raise DecodeError(f"topic {topic[:200]!r}: levels after {kind.value}")
     return Topic(gateway, kind)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
@@ -47,14 +47,7 @@ class ConsumerApi:
 
     def page(self, consumer: Consumer, truth: MeterTruth) -> Page:
         """Everything that is compared. Raises PeerRefused, LinkLost."""
-        credentials = {"connection": consumer.number, "code": consumer.code.reveal().decode()}
-        token = self._ask("POST", "sign-in", body=credentials)["token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        base = f"connections/{consumer.number}"
-
-        def get(path: str) -> dict[str, Any]:
-            return self._ask("GET", f"{base}/{path}", headers=headers)
-
+        get = self._signed_in(consumer)
         days = local_days(truth.daily.first_s, truth.checked_s, truth.zone_s)
         block_days = local_days(truth.blocks.first_s - 1, truth.checked_s, truth.zone_s)
         return Page(
@@ -63,6 +56,26 @@ class ConsumerApi:
             latest=get("latest"),
             register=get("register"),
         )
+
+    def events(self, consumer: Consumer) -> list[dict[str, Any]]:
+        """Every event of a connection, newest first, page by page."""
+        get = self._signed_in(consumer)
+        found: list[dict[str, Any]] = []
+        page = get("events?limit=50")
+        while page["next"] is not None:
+            found += page["events"]
+            page = get(f"events?limit=50&before={page['next']}")
+        return found + list(page["events"])
+
+    def _signed_in(self, consumer: Consumer) -> Callable[[str], dict[str, Any]]:
+        credentials = {"connection": consumer.number, "code": consumer.code.reveal().decode()}
+        token = self._ask("POST", "sign-in", body=credentials)["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+
+        def get(path: str) -> dict[str, Any]:
+            return self._ask("GET", f"connections/{consumer.number}/{path}", headers=headers)
+
+        return get
 
     def _ask(
         self,

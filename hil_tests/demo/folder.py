@@ -38,7 +38,8 @@ class Plan:
     """Which meters stand there, and how much of each is read.
 
     ``bus_block_days`` is for the slow lines, ``block_days`` for all others. ``instantaneous_s``
-    is the cadence of present values.
+    is the cadence of present values. At ``push_port`` the gateway listens to what meters push;
+    None: it does not.
     """
 
     scenario: Path
@@ -46,6 +47,8 @@ class Plan:
     block_days: int = 35
     bus_block_days: int = 2
     instantaneous_s: int = 60
+    events_s: int = 3600
+    push_port: int | None = None
 
 
 class RunFolder:
@@ -153,9 +156,12 @@ public_key = {text(self._signing_key.public_octets.hex())}
 
 [reading]
 instantaneous_s = {plan.instantaneous_s}
+events_s = {plan.events_s}
 daily_days = {plan.daily_days}
 block_days = {plan.block_days}
 """
+        if plan.push_port is not None:
+            content += f'\n[push]\nhost = "127.0.0.1"\ntcp_port = {plan.push_port}\n'
         content += "".join(_wire(wire, plan) for wire in _wires(fleet))
         write_private(self.site_file, content.encode())
 

@@ -25,11 +25,16 @@ Cells = Callable[[int], tuple[bytes, ...]]
 """Capture time in UTC seconds -> the A-XDR of each column."""
 
 
+def _itself(time: int) -> int:
+    return time
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """How a buffer is filled.
 
-    ``times`` are the capture times held now, oldest first; ``depth`` the most it can hold.
+    ``times`` are the capture times held now, oldest first; ``depth`` the most it can hold. Where
+    two rows may be of one second, ``times`` are numbers of rows and ``when`` gives their times.
     """
 
     columns: tuple[CaptureObject, ...]
@@ -37,6 +42,7 @@ class Capture:
     cells: Cells
     period_s: int
     depth: int
+    when: Callable[[int], int] = _itself
 
 
 class Buffer:
@@ -109,7 +115,8 @@ class Buffer:
         return [
             time
             for time in entries
-            if (from_s is None or time >= from_s) and (to_s is None or time <= to_s)
+            if (from_s is None or self._capture.when(time) >= from_s)
+            and (to_s is None or self._capture.when(time) <= to_s)
         ]
 
     def _instant(self, bound: Data) -> int | None:

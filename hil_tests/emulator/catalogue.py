@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from gateway.dlms.classes import BILLING_DATE, scaler_source
 from gateway.model import CaptureObject, Obis
 from hil_tests.emulator.encodings import Quantity
 from hil_tests.emulator.household import QUARTER_S, Energy, Interval, PhaseQuarter
@@ -130,6 +131,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "1.0.8.8.0.255": _nothing(Quantity.REACTIVE_ENERGY),
     "0.0.94.91.14.255": Measure(Quantity.DURATION, lambda m: Fraction(m.on_minutes)),
     "0.0.94.91.8.255": _nothing(Quantity.DURATION),
+    "1.0.94.91.14.255": _current(0),
 }
 """Registers (class 3) by logical name."""
 
@@ -249,6 +251,40 @@ BLOCK_LOAD: Final = {
 }
 METER_HEALTH: Final = _columns("1/0.0.96.10.1/2")
 
+Log = Literal["voltage", "current", "power", "transaction", "other", "non_rollover", "control"]
+LOG_NUMBERS: Final[Mapping[Log, int]] = {
+    "voltage": 0,
+    "current": 1,
+    "power": 2,
+    "transaction": 3,
+    "other": 4,
+    "non_rollover": 5,
+    "control": 6,
+}
+"""Value group E of a log, and of the object that holds its newest code."""
+_ELECTRICAL: Final = {
+    Model.SINGLE_PHASE: """
+        3/1.0.94.91.14/2 3/1.0.12.7.0/2 3/1.0.13.7.0/2 3/1.0.1.8.0/2 3/1.0.2.8.0/2
+        1/0.0.94.91.0/2
+    """,
+    Model.THREE_PHASE: """
+        3/1.0.31.7.0/2 3/1.0.51.7.0/2 3/1.0.71.7.0/2 3/1.0.32.7.0/2 3/1.0.52.7.0/2
+        3/1.0.72.7.0/2 3/1.0.33.7.0/2 3/1.0.53.7.0/2 3/1.0.73.7.0/2 3/1.0.1.8.0/2
+        3/1.0.2.8.0/2 1/0.0.94.91.0/2
+    """,
+}
+EVENT_LOGS: Final = {
+    model: {
+        log: _columns(
+            f"8/0.0.1.0.0/2 1/0.0.96.11.{number}/2"
+            + (electrical if log in ("voltage", "current", "other") else "")
+        )
+        for log, number in LOG_NUMBERS.items()
+    }
+    for model, electrical in _ELECTRICAL.items()
+}
+"""Columns of the event logs: some hold the electrical state at the event."""
+
 DAILY_LOAD: Final = _columns("""
     8/0.0.1.0.0/2 3/1.0.1.8.0/2 3/1.0.9.8.0/2 3/1.0.2.8.0/2 3/1.0.10.8.0/2
 """)
@@ -274,3 +310,9 @@ BILLING: Final = {
     )
 }
 """The core that all makers share; some single-phase meters add columns of exported demand."""
+
+
+def scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
+    """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
+    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
+    return tuple(source for source in scalers if source is not None)

@@ -16,6 +16,7 @@ import click
 from gateway.errors import GatewayError
 from hil_tests.emulator.fleet import FLEET_FILE, Fleet, meter_clock, truth_of
 from hil_tests.emulator.keys import write_private
+from hil_tests.emulator.remote import command_meter, serve_commands
 from hil_tests.emulator.scenario import MeterScenario, Scenario, load_scenario
 from hil_tests.emulator.truth import Shown, TruthRow
 
@@ -57,7 +58,10 @@ async def _serve(scenario: Scenario, directory: Path, ready_file: Path | None) -
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with Fleet(scenario, directory) as fleet:
+    async with (
+        Fleet(scenario, directory) as fleet,
+        await serve_commands(directory, lambda: fleet.pushers),
+    ):
         loop.add_signal_handler(signal.SIGUSR1, fleet.write_stats)
         for running in fleet.meters.values():
             click.echo(f"{running.scenario.serial}  {running.url}")
@@ -69,6 +73,27 @@ async def _serve(scenario: Scenario, directory: Path, ready_file: Path | None) -
         stopped.cancel()
         for task in ended - {stopped}:
             task.result()
+
+
+@group.command()
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("serial")
+@click.option("--incident", help="power_cut, over_voltage, magnet, cover_open ...")
+@click.option("--ended", is_flag=True, help="The incident is over.")
+@click.option("--push", help="instantaneous, alert, block_load, daily_load or billing.")
+@click.option("--push-to", help="host:port that the meter pushes to from now on.")
+def provoke(
+    directory: Path,
+    serial: str,
+    incident: str | None,
+    ended: bool,
+    push: str | None,
+    push_to: str | None,
+) -> None:
+    """Let something happen to meter SERIAL of the run in DIRECTORY."""
+    command: dict[str, object] = {"push_to": push_to, "push": push, "incident": incident}
+    given = {name: value for name, value in command.items() if value is not None}
+    command_meter(directory, meter=serial, ended=ended, **given)
 
 
 @group.command()

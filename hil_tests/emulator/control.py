@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
@@ -24,9 +25,15 @@ LOAD_LIMIT_W = {Model.SINGLE_PHASE: 15_120, Model.THREE_PHASE: 75_600}
 
 
 class LoadSwitch:
-    """State of the switch; ``control_mode`` 0 is what real meters report."""
+    """State of the switch; ``control_mode`` 0 is what real meters report.
 
-    def __init__(self, model: Model, encoding: Encoding) -> None:
+    ``moved`` is told whether it is connected now, whenever that changed.
+    """
+
+    def __init__(
+        self, model: Model, encoding: Encoding, *, moved: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        self._moved = moved
         self.control_state = _CONNECTED
         self._mode = 0
         self._limit_w = LOAD_LIMIT_W[model]
@@ -82,7 +89,9 @@ class LoadSwitch:
     def _move(self, state: int, data: Data | None) -> None:
         if data is None or data.tag != Tag.INTEGER:
             raise AccessRefused(ActionResult.TYPE_UNMATCHED)
-        self.control_state = state
+        if state != self.control_state:
+            self.control_state = state
+            self._moved(self.connected)
 
     def _set_mode(self, data: Data) -> None:
         mode = _number(data, Tag.ENUM)

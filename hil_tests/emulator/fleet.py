@@ -18,6 +18,7 @@ from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
 from hil_tests.emulator.meter import MANUFACTURER, Meter, MeterSettings
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
+from hil_tests.emulator.push import Pusher, push_source
 from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
 from hil_tests.emulator.truth import Truth
@@ -110,6 +111,8 @@ class Fleet:
         self.scenario = scenario
         self.directory = directory
         self.meters: dict[str, Running] = {}
+        self.pushers: dict[str, Pusher] = {}
+        """By serial number."""
         self.tasks: list[asyncio.Task[None]] = []
         """One for each bus; ends only with a defect."""
         self._clock = wire_clock or MonotonicClock()
@@ -181,6 +184,8 @@ class Fleet:
     async def _stop(self) -> None:
         for wire in self._tcp.values():
             await wire.stop()
+        for pusher in self.pushers.values():
+            await pusher.stop()
         for line in self._buses.values():
             await line.stop()
 
@@ -189,6 +194,8 @@ class Fleet:
         keys_folder.mkdir(mode=0o700, exist_ok=True)
         keys, keys_file = keys_for(keys_folder, entry.serial, MANUFACTURER)
         meter = make_meter(self.scenario, entry, keys, self._now_s)
+        source = push_source(meter, keys, POLICIES[entry.ciphering])
+        self.pushers[entry.serial] = Pusher(meter, source)
         return meter, keys_file, partial(Station, entry, keys, meter)
 
     def _bus_url(self, entry: MeterScenario) -> str:

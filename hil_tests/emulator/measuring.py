@@ -16,6 +16,7 @@ from hil_tests.emulator.catalogue import (
     BILLING,
     BLOCK_LOAD,
     BLOCK_MEASURES,
+    EVENT_LOGS,
     INSTANTANEOUS,
     MEASURES,
     PERIOD_MEASURES,
@@ -81,7 +82,8 @@ class Measuring:
 
     def objects(self, model: Model, at_s: Clock) -> Iterator[CosemObject]:
         """All registers of a model."""
-        captured = (*INSTANTANEOUS[model], *BLOCK_LOAD[model], *BILLING[model])
+        logs = EVENT_LOGS[model]["voltage"]
+        captured = (*INSTANTANEOUS[model], *BLOCK_LOAD[model], *BILLING[model], *logs)
         wanted = {s.obis.dotted for s in captured if s.class_id == ClassId.REGISTER}
         for name in MEASURES.keys() & wanted:
             scaler = octets.scaler_unit(self._formats[MEASURES[name].quantity])

@@ -6,19 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.dlms import axdr
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.association.settings import Authentication
 from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.classes import (
-    BILLING_DATE,
-    CLOCK,
-    CLOCK_TIME,
-    ClassId,
-    ClockMethod,
-    scaler_source,
-)
+from gateway.dlms.classes import CLOCK, CLOCK_TIME, ClassId, ClockMethod
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import SelectiveAccess
 from gateway.errors import DecodeError
@@ -28,18 +20,23 @@ from hil_tests.emulator.buffers import Buffer, Capture
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
+from hil_tests.emulator.event_logs import log_captures
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
+from hil_tests.emulator.incidents import Incident, Incidents
 from hil_tests.emulator.measuring import Measuring
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
     UTILITY_SETTINGS,
     CosemObject,
+    Getter,
     by_key,
     constant,
     data_object,
+    decoded,
 )
+from hil_tests.emulator.push_setups import SetupObjects
 from hil_tests.emulator.system import (
     association_objects,
     counter_objects,
@@ -103,7 +100,10 @@ class Meter:
         """Highest invocation counter received, by association."""
         self.counters_refused = 0
         """APDUs that were refused because their invocation counter did not rise."""
-        self.switch = LoadSwitch(settings.model, settings.encoding)
+        self.incidents = Incidents(ring=settings.faults.unsorted_rows)
+        self.switch = LoadSwitch(settings.model, settings.encoding, moved=self._switched)
+        self.push_setups = SetupObjects()
+        self.powered = True
         self._rules = rules
         self._now_s = now_s
         self._started_s = now_s()
@@ -158,7 +158,7 @@ class Meter:
         """Write one attribute from A-XDR; raise AccessRefused."""
         self._at_s = self._now_s() + self._offset_s
         target = self._find(association, class_id, obis)
-        target.set(association, attribute, _decoded(data, DataAccessResult.TYPE_UNMATCHED))
+        target.set(association, attribute, decoded(data, DataAccessResult.TYPE_UNMATCHED))
 
     def action(
         self, association: str, class_id: int, obis: Obis, method: int, data: bytes | None
@@ -166,9 +166,25 @@ class Meter:
         """Invoke a method; raise AccessRefused."""
         self._at_s = self._now_s() + self._offset_s
         target = self._find(association, class_id, obis)
-        given = None if data is None else _decoded(data, ActionResult.TYPE_UNMATCHED)
+        given = None if data is None else decoded(data, ActionResult.TYPE_UNMATCHED)
         target.invoke(association, method, given)
         return None
+
+    # -- incidents ---------------------------------------------------------------------------
+
+    def happen(self, incident: Incident, *, ended: bool = False) -> None:
+        """Let something happen to it now. Without supply it answers nobody."""
+        self._at_s = self._now_s() + self._offset_s
+        if incident is Incident.POWER_CUT and ended:
+            self.powered = True
+        self.incidents.happen(incident, self._clock_s(), ended=ended)
+        if incident is Incident.POWER_CUT:
+            self.powered = ended
+
+    def _switched(self, connected: bool) -> None:
+        self.incidents.happen(Incident.LOAD_DISCONNECTED, self._clock_s(), ended=connected)
+
+    # -- requests ----------------------------------------------------------------------------
 
     def _find(self, association: str, class_id: int, obis: Obis) -> CosemObject:
         obis = resolve_current(association, class_id, obis)
@@ -180,6 +196,10 @@ class Meter:
         raise AccessRefused(DataAccessResult.OBJECT_UNDEFINED)
 
     # -- time --------------------------------------------------------------------------------
+
+    def clock(self) -> Data:
+        """The date-time that its clock showed at the last request or incident."""
+        return octets.date_time(self._clock_s(), self._rules)
 
     def _clock_s(self) -> int:
         """What its clock shows; its buffers go on as before when the clock is lost."""
@@ -218,6 +238,7 @@ class Meter:
         )
         yield self._clock_object()
         yield from self.switch.objects()
+        yield from self.push_setups.objects()
         yield from self._data_objects()
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
@@ -232,7 +253,7 @@ class Meter:
             class_id=ClassId.CLOCK,
             obis=CLOCK,
             attributes={
-                2: lambda: octets.date_time(self._clock_s(), self._rules),
+                2: self.clock,
                 3: constant(Data(Tag.LONG, zone)),
                 4: lambda: octets.unsigned(int(self._clock_lost)),
                 5: constant(never),
@@ -253,7 +274,7 @@ class Meter:
         count = octets.double_long_unsigned if small else octets.long_unsigned
         programmed = octets.unsigned if small else octets.long_unsigned
         text = octets.visible_string
-        values = {
+        values: dict[str, Data | Getter] = {
             "0.0.96.1.0.255": text(settings.serial),
             "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
             "0.0.96.1.1.255": text("Emulated Meters"),
@@ -262,7 +283,8 @@ class Meter:
             "0.0.94.91.11.255": text("D1" if single else "D2"),
             "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
             "0.0.96.1.4.255": octets.long_unsigned(2025),
-            "0.0.94.91.0.255": count(0),
+            "0.0.94.91.0.255": lambda: count(self.incidents.tampers),
+            "0.0.94.91.18.255": self.incidents.status_word,
             "0.0.0.1.0.255": octets.double_long_unsigned(0),
             "0.0.96.2.0.255": programmed(0),
             "0.0.96.7.0.255": octets.double_long_unsigned(0),
@@ -281,11 +303,9 @@ class Meter:
         settings, model = self.settings, self.settings.model
         faults, period_s = settings.faults, settings.capture_period_s
         snapshot = catalogue.INSTANTANEOUS[model]
-        daily = (
-            catalogue.DAILY_LOAD_EXPORT_FIRST
-            if faults.export_columns_first
-            else (catalogue.DAILY_LOAD)
-        )
+        daily = catalogue.DAILY_LOAD
+        if faults.export_columns_first:
+            daily = catalogue.DAILY_LOAD_EXPORT_FIRST
         block = catalogue.BLOCK_LOAD[model]
         if faults.extra_column:
             block += catalogue.METER_HEALTH
@@ -322,13 +342,16 @@ class Meter:
                 BILLING_ROWS,
             ),
         )
+        for name, log in log_captures(model, self.incidents, self._measuring, self._rules):
+            yield self._profile(name, log)
         for name, columns in (
             ("1.0.94.91.3.255", snapshot),
             ("1.0.94.91.4.255", block),
             ("1.0.94.91.5.255", daily),
             ("1.0.94.91.6.255", billing),
+            ("1.0.94.91.7.255", catalogue.EVENT_LOGS[model]["voltage"]),
         ):
-            yield self._profile(name, self._snapshot(_scaler_columns(columns)))
+            yield self._profile(name, self._snapshot(catalogue.scaler_columns(columns)))
 
     def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
         """A profile of one row: the present state of its objects."""
@@ -381,16 +404,3 @@ class Meter:
                 8: constant(octets.double_long_unsigned(capture.depth)),
             },
         )
-
-
-def _decoded(data: bytes, refusal: int) -> Data:
-    try:
-        return axdr.decode(data)
-    except DecodeError:
-        raise AccessRefused(refusal) from None
-
-
-def _scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
-    """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
-    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
-    return tuple(source for source in scalers if source is not None)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from gateway.dlms import axdr
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.axdr import Data
 from gateway.dlms.classes import LOGICAL_NAME, ClassId
+from gateway.errors import DecodeError
 from gateway.model import Obis
 from hil_tests.emulator import octets
 
@@ -148,6 +150,14 @@ def register(name: str, value: Getter, scaler_unit: Data) -> CosemObject:
         obis=Obis.parse(name),
         attributes={2: value, 3: constant(scaler_unit)},
     )
+
+
+def decoded(data: bytes, refusal: int) -> Data:
+    """A value that a client sent; AccessRefused with ``refusal`` for octets that are none."""
+    try:
+        return axdr.decode(data)
+    except DecodeError:
+        raise AccessRefused(refusal) from None
 
 
 def by_key(objects: Iterable[CosemObject]) -> dict[tuple[int, Obis], CosemObject]:

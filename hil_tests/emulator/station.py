@@ -121,6 +121,10 @@ class Station:
         """
         if self._scenario.faults.silent:
             return b""
+        if not self._meter.powered:
+            self._link = make_link(self._scenario)
+            self._connection = None
+            return b""
         self._link.receive_data(data)
         try:
             while (event := self._link.next_event()) is not NEED_DATA:

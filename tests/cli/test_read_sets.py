@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.model import Obis
+from hil_tests.emulator.incidents import Incident
 from tests.cli.bench import NOW_S, Bench, Laptop, block_value, dotted, register_now
 
 WIRES = ["WRAPPER", "HDLC", "BUS"]
@@ -154,14 +156,39 @@ def test_billing_rows_are_registers_at_the_ends_of_months(laptop: Laptop, serial
         assert stated == taken
 
 
-def test_a_buffer_that_the_meter_has_not_is_named(laptop: Laptop) -> None:
-    name = "events"
+def take_away(bench: Bench, patch: pytest.MonkeyPatch, serial: str, *names: str) -> None:
+    """Let a meter have fewer buffers than its profile says."""
+    meter = bench[serial].meter
+    gone = {Obis.parse(name) for name in names}
+    kept = {key: one for key, one in meter._objects.items() if key[1] not in gone}
+    patch.setattr(meter, "_objects", kept)
+    patch.setattr(meter, "_names", {obis for _, obis in kept})
+
+
+@pytest.mark.parametrize(
+    ("name", "logs"),
+    [("events", [f"0.0.99.98.{number}.255" for number in range(7)]), ("daily", ["1.0.99.2.0.255"])],
+)
+def test_a_buffer_that_the_meter_has_not_is_named(
+    bench: Bench, laptop: Laptop, monkeypatch: pytest.MonkeyPatch, name: str, logs: list[str]
+) -> None:
+    take_away(bench, monkeypatch, "WRAPPER", *logs)
     result = laptop.read("WRAPPER", "--set", name)
     assert result.exit_code == 1
     assert result.stderr.startswith("PeerRefused: GET of ")
     assert name[:5] in result.stderr
     assert "object-undefined" in result.stderr
     assert result.stdout == ""
+
+
+def test_one_log_that_the_meter_has_not_costs_the_others_nothing(
+    bench: Bench, laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_away(bench, monkeypatch, "WRAPPER", "0.0.99.98.1.255")
+    result = laptop.read("WRAPPER", "--set", "events", "--json")
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)["buffers"]) == 6
+    assert "events/current" in result.stderr
 
 
 def test_a_table_reads_downwards_when_there_is_one_row(laptop: Laptop) -> None:
@@ -196,3 +223,25 @@ def test_any_time_may_be_asked_for(laptop: Laptop, serial: str) -> None:
     span = ("--from", "0001-01-01", "--to", "9999-12-31T23:59:59")
     buffer = only_buffer(laptop.document(serial, "--set", "daily", *span))
     assert len(buffer["rows"]) == 62
+
+
+@pytest.mark.parametrize("serial", ["WRAPPER", "HDLC"])
+def test_event_logs_are_all_there_with_the_names_of_their_events(
+    bench: Bench, laptop: Laptop, serial: str
+) -> None:
+    meter = bench[serial].meter
+    meter.happen(Incident.OVER_VOLTAGE)
+    meter.happen(Incident.OVER_VOLTAGE, ended=True)
+    meter.happen(Incident.COVER_OPEN)
+    document = laptop.document(serial, "--set", "events")
+    buffers = {buffer["buffer"]: buffer["rows"] for buffer in document["buffers"]}
+    assert len(buffers) == 7
+    named = [(row["event"], row["phase"]) for row in buffers["events/voltage"]]
+    assert named == [("over_voltage", "occurred"), ("over_voltage", "ended")]
+    (opened,) = buffers["events/non_rollover"]
+    assert opened["event"] == "meter_cover_open"
+    assert opened["captured_at"] == "2026-05-01T06:31:02+00:00"
+    assert buffers["events/power"] == []
+    told = laptop.read(serial, "--set", "events")
+    assert "over_voltage" in told.stdout
+    assert "meter_cover_open" in told.stdout

@@ -18,10 +18,15 @@ from hypothesis import strategies as st
 
 from consumer_app.database.accounts import put_account
 from consumer_app.database.connect import Database
+from consumer_app.ingest.core import ingest_messages
 from consumer_app.pages.charts import COLUMN, HEIGHT, bar_chart, line_chart, scale_for
+from consumer_app.pages.model import EVENT_NAMES
+from consumer_app.pages.texts import texts_in
 from consumer_app.pages.wording import Wording, choose_language, load_translations
 from consumer_app.services import Services
-from tests.consumer.seeds import ACCESS_CODE, CONNECTION, GATEWAY, account
+from gateway.events import EventKind, EventPhase
+from tests.consumer.seeds import ACCESS_CODE, CONNECTION, DAY_S, GATEWAY, NOW_S, account
+from tests.consumer.test_events import event, told
 
 PAGE = f"/connection/{CONNECTION}"
 ROOT = Path(__file__).parents[2] / "consumer_app"
@@ -294,3 +299,34 @@ def test_a_line_breaks_at_gaps_and_says_nothing_of_the_future() -> None:
 def test_shipped_files_are_as_published(name: str, digest: str) -> None:
     content = resources.files("consumer_app.static").joinpath(name).read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    ("language", "failed", "opened", "nothing"),
+    [
+        ("en", "Supply failed", "Meter cover opened", "The meter has told of nothing"),
+        ("hi", "बिजली गई", "मीटर का ढक्कन खोला गया", "मीटर ने कुछ नहीं बताया है"),
+    ],
+)
+def test_the_page_tells_what_happened_in_the_consumers_words(
+    client: TestClient, database: Database, language: str, failed: str, opened: str, nothing: str
+) -> None:
+    sign_in(client)
+    assert nothing in client.get(f"{PAGE}?lang={language}").text
+    cover = EventKind("meter_cover_open", EventPhase.OCCURRED, "non_rollover", 251)
+    inner = EventKind("status_word_filter_set", EventPhase.OCCURRED, "transaction", 165)
+    future = event(NOW_S + 9 * DAY_S)
+    told_events = told(99, event(), event(NOW_S, cover), event(NOW_S, inner), future)
+    ingest_messages(database, [told_events], now_s=NOW_S)
+    page = client.get(f"{PAGE}?lang={language}").text
+    assert failed in page
+    assert page.index(opened) < page.index(failed), "the newest first"
+    assert "status_word" not in page
+    assert page.count(failed) == 1, "a clock that ran ahead is not believed"
+
+
+@pytest.mark.parametrize("language", ["en", "hi"])
+def test_every_event_that_is_told_has_its_words(language: str) -> None:
+    texts = texts_in(words(language)).events
+    assert tuple(texts) == EVENT_NAMES
+    assert all(one["occurred"] for one in texts.values())

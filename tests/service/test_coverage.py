@@ -38,7 +38,9 @@ def stored(meter: str, times: int, kind: ProfileKind = BLOCK) -> Coverage:
 def test_no_meter_makes_up_for_another_and_the_share_is_exact(
     meters: list[tuple[int, int]], percent: int
 ) -> None:
-    expected = {(MeterId(str(n)), BLOCK): wanted for n, (wanted, _) in enumerate(meters)}
+    expected: dict[tuple[MeterId, str], int] = {
+        (MeterId(str(n)), BLOCK): wanted for n, (wanted, _) in enumerate(meters)
+    }
     share = judge(expected, [stored(str(n), there) for n, (_, there) in enumerate(meters)])
     there = sum(min(pair) for pair in meters)
     exact = Fraction(there, sum(wanted for wanted, _ in meters))
@@ -48,7 +50,7 @@ def test_no_meter_makes_up_for_another_and_the_share_is_exact(
 
 
 def test_what_nobody_expects_counts_for_nothing() -> None:
-    expected = {(MeterId("A"), BLOCK): 48}
+    expected: dict[tuple[MeterId, str], int] = {(MeterId("A"), BLOCK): 48}
     rows = [stored("B", 48), stored("A", 1, ProfileKind.INSTANTANEOUS)]
     assert judge(expected, rows) == Share(0, 48)
     assert judge({}, rows).basis_points == 10_000

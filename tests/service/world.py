@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.config import Clocks, Gateway, Meter, Reading, Site, Stores, Wire
+from gateway.config import Clocks, Gateway, Meter, PushListener, Reading, Site, Stores, Wire
 from gateway.config import Uplink as UplinkTable
 from gateway.config.words import BackendKey
 from gateway.errors import GatewayError, LinkLost, NoAnswer
@@ -29,9 +29,11 @@ from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
+from gateway.transport.listener import Admit
 from gateway.transport.port import Transport
 from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
+from gateway.uplink.events import EventsMessage, decode_events
 from gateway.uplink.loopback import LoopbackBroker
 from gateway.uplink.message import ReadingsMessage, decode_header, decode_readings
 from gateway.uplink.notices import Result, decode_result
@@ -95,19 +97,33 @@ class Backend:
     messages: dict[tuple[str, int], ReadingsMessage] = field(default_factory=dict)
     times_taken: dict[tuple[str, int], int] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
+    events: dict[tuple[str, int], EventsMessage] = field(default_factory=dict)
+    events_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When each came first, by the loop's clock."""
+
+    def named_events(self) -> list[tuple[str, str, int, str]]:
+        """(name, phase, time, source) of every event taken, sorted."""
+        return sorted(
+            (one.kind.name, one.kind.phase.value, one.at_s, one.source.value)
+            for message in self.events.values()
+            for one in message.events
+        )
 
     async def run(self) -> None:
         link = self.broker.uplink("backend", subscriptions=topics.from_all_gateways())
         await link.connect()
         async for received in link.messages():
             topic = topics.parse(received.topic)
-            if self.away or topic.kind not in (Kind.READINGS, Kind.RESULT):
+            if self.away or topic.kind not in (Kind.READINGS, Kind.EVENTS, Kind.RESULT):
                 continue
             header = decode_header(received.payload)
             where = (header.epoch, header.sequence)
             refused: str | None = None
             if topic.kind is Kind.RESULT:
                 self.results.append(decode_result(received.payload, topic)[1])
+            if topic.kind is Kind.EVENTS:
+                self.events_at.setdefault(where, asyncio.get_running_loop().time())
+                self.events[where] = decode_events(received.payload, topic)
             if topic.kind is Kind.READINGS:
                 message = decode_readings(received.payload, topic)
                 refused = self.refuse(message)
@@ -138,6 +154,26 @@ class Backend:
         ]
 
 
+class LoopbackPort:
+    """A port that a test calls in at."""
+
+    def __init__(self) -> None:
+        self.turned_away = 0
+        self._admit: Admit | None = None
+
+    async def open(self, admit: Admit) -> None:
+        self._admit = admit
+
+    async def close(self) -> None:
+        self._admit = None
+
+    def call(self, frame: bytes, sender: str = "127.0.0.1") -> bool:
+        """Octets of a new connection; whether the gateway would hear more of them."""
+        assert self._admit is not None, "nobody listens"
+        hear = self._admit(sender)
+        return hear is not None and hear(frame)
+
+
 @dataclass
 class World:
     """One gateway with one wire, in a directory; run it, look at it, change it, run it again."""
@@ -153,12 +189,15 @@ class World:
     server: int | None = None
     max_octets: int | None = None
     clocks: Clocks = field(default_factory=Clocks)
+    push: PushListener | None = None
 
     def __post_init__(self) -> None:
         self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
         self.broker = LoopbackBroker()
         self.key = SigningKey.generate("backend-1")
         self.backend = Backend(self.broker, self.key)
+        self.port = LoopbackPort()
+        self.profile = load_profile("is15959_part2_single_phase")
         self.wire_lost = False
         self.randomness = random.Random(1)
         self.logs: list[str] = []
@@ -187,6 +226,7 @@ class World:
             ),
             reading=self.reading,
             clocks=self.clocks,
+            push=self.push,
             wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
         )
 
@@ -229,10 +269,11 @@ class World:
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
-            profiles={"is15959_part2_single_phase": load_profile("is15959_part2_single_phase")},
+            profiles={"is15959_part2_single_phase": self.profile},
             clock=clock,
             make_uplink=self._uplink,
             open_transport=self._transport,
+            open_ports=lambda _: [self.port],
             random_bytes=self.randomness.randbytes,
             jitter=self.randomness.random,
         )
@@ -270,12 +311,12 @@ class World:
 
     # -- running -------------------------------------------------------------------------
 
-    def run(self, seconds: float, *events: tuple[float, Callable[[], None]]) -> Service:
+    def run(self, seconds: float, *events: tuple[float, Callable[[], object]]) -> Service:
         """Run the service for so many simulated seconds; ``events`` happen at their time."""
         return run_simulated(self._run(seconds, events))
 
     async def _run(
-        self, seconds: float, events: tuple[tuple[float, Callable[[], None]], ...]
+        self, seconds: float, events: tuple[tuple[float, Callable[[], object]], ...]
     ) -> Service:
         clock = self.clock = LoopClock(self.now_s * 1_000_000, synchronised=self.synchronised)
         clock.now_us()
@@ -299,6 +340,7 @@ class World:
             kind: self.store.captured_times(MeterId("EM1"), kind, 0, 1 << 40)
             for kind in ProfileKind
         }
+        self.pushes = self.store.pushes.kept(MeterId("EM1"))
         self.account_of = self.store.registry.connection_of(MeterId("EM1"), self.now_s)
         self.titles = await parts.counters.run(CounterStore.client_title, 32)
         await parts.close()

@@ -1,6 +1,7 @@
 """What a technician finds with the sqlite3 shell."""
 
 import sqlite3
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.model import (
     ProfileKind,
     Row,
 )
+from gateway.store.pushes import PushedMessage
 from gateway.uplink.outbox import Lane
 
 NOON_S = 1_753_252_200  # 2025-07-23 06:30:00 UTC, noon at +05:30
@@ -129,7 +131,12 @@ def test_the_outbox_and_the_meters_can_be_seen(opened):
     assert len(meters) == 3
 
 
-def test_the_views_work_where_the_schema_is_not_trusted(opened):
+def test_the_views_work_where_the_schema_is_not_trusted(site, opened, batch, body):
+    store = site.readings()
+    event = replace(batch((NOON_S, 1), profile=ProfileKind.EVENTS), log="power")
+    store.add_batch(event, body, Lane.LIVE)
+    message = PushedMessage(MeterId("M1"), "0-4:25.9.0*255", b"raw", Evidence(NOON_S * 1_000_000))
+    store.pushes.add(message, lambda _: ())
     opened.execute("PRAGMA trusted_schema = OFF")
     rows = {"v_gaps": 0, "v_clocks": 0, "v_clock_sets": 0}
     for (name,) in opened.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():

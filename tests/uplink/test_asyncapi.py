@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from gateway.errors import DecodeError
+from gateway.errors import DecodeError, UsageError
+from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
 from gateway.model import (
     Account,
     Batch,
@@ -39,6 +41,13 @@ from gateway.uplink.command import (
     Command,
     Commit,
     sign_command,
+)
+from gateway.uplink.events import (
+    MAX_EVENT_RAW_OCTETS,
+    MAX_EVENTS,
+    decode_events,
+    encode_events,
+    event_bodies,
 )
 from gateway.uplink.message import (
     MAX_COLUMNS,
@@ -118,9 +127,30 @@ NOTICES: list[Notice] = [
     Health(gateway="gw1", at_s=5, figures={"outbox_live_messages": 0}),
 ]
 RESULT = Result(command="backend-1", at_s=5, outcome="refused", reason="expired")
+EVENTS = [
+    MeterEvent(
+        EventKind("power_failure", EventPhase.OCCURRED, "power", 101),
+        1795372200,
+        TimeQuality.OK,
+        True,
+        EventSource.PUSH,
+        b"\2\4",
+        Evidence(1, b"MTR12345", 2**32 - 1),
+    ),
+    MeterEvent(
+        EventKind("bit_119", EventPhase.ENDED, "", None),
+        0,
+        TimeQuality.INVALID,
+        False,
+        EventSource.DERIVED,
+        b"",
+        Evidence(1),
+    ),
+]
 EXAMPLES: list[tuple[str, bytes]] = [
     *((type(notice).__name__, encode_notice(notice)) for notice in NOTICES),
     ("Result", with_header(encode_notice(RESULT), HEADER)),
+    ("Events", with_header(encode_events(MeterId("SE01"), EVENTS), HEADER)),
     *(("Readings", readings(profile)) for profile in ProfileKind),
     ("Commit", claims(COMMIT)),
     ("AccountData", claims(ACCOUNTS)),
@@ -197,6 +227,59 @@ def test_document_and_code_refuse_the_same(path: tuple[str | int, ...], value: o
         decode_readings(json.dumps(document).encode())
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("events",), []),
+        (("events", 0, "name"), "Power failure"),
+        (("events", 0, "phase"), "maybe"),
+        (("events", 0, "code"), 65536),
+        (("events", 0, "code"), 1.5),
+        (("events", 0, "at_s"), "now"),
+        (("events", 0, "timed_by"), "somebody"),
+        (("events", 0, "source"), "rumour"),
+        (("events", 0, "evidence", "server_system_title"), "00"),
+    ],
+)
+def test_document_and_code_refuse_the_same_events(
+    path: tuple[str | int, ...], value: object
+) -> None:
+    document = json.loads(with_header(encode_events(MeterId("SE01"), EVENTS), HEADER))
+    target = document
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = value
+    assert not accepts("Events", document)
+    with pytest.raises(DecodeError):
+        decode_events(json.dumps(document).encode())
+
+
+def test_events_come_back_as_they_were_sent_and_for_their_own_topic_only() -> None:
+    octets = with_header(encode_events(MeterId("SE01"), EVENTS), HEADER)
+    message = decode_events(octets, topics.parse(topics.events("gw1", MeterId("SE01"))))
+    assert (message.header, message.meter, list(message.events)) == (HEADER, "SE01", EVENTS)
+    for topic in (topics.events("gw2", MeterId("SE01")), topics.events("gw1", MeterId("SE02"))):
+        with pytest.raises(DecodeError):
+            decode_events(octets, topics.parse(topic))
+
+
+def test_many_long_events_go_into_messages_that_a_broker_takes() -> None:
+    long = replace(EVENTS[0], raw=bytes(70_000))
+    bodies = list(event_bodies(MeterId("SE01"), [long] * (2 * MAX_EVENTS + 1)))
+    assert len(bodies) == 3
+    first = decode_events(with_header(bodies[0], HEADER))
+    assert first.events[0].raw == bytes(MAX_EVENT_RAW_OCTETS)
+
+
+def test_an_event_whose_words_cannot_travel_is_refused_before_it_is_stored() -> None:
+    for kind in (
+        EventKind("Two words", EventPhase.OCCURRED, "", 1),
+        replace(EVENTS[0].kind, code=-1),
+    ):
+        with pytest.raises(UsageError):
+            encode_events(MeterId("SE01"), [replace(EVENTS[0], kind=kind)])
+
+
 def test_every_schema_name_in_the_code_is_in_the_document_and_the_reverse() -> None:
     source = "".join(path.read_text() for path in (ROOT / "gateway/uplink").glob("*.py"))
     in_code = set(re.findall(r'"(smg\.[a-z]+/\d+)"', source))
@@ -211,6 +294,7 @@ def test_every_schema_name_in_the_code_is_in_the_document_and_the_reverse() -> N
 def test_channels_are_the_topics_and_operations_their_direction() -> None:
     built = {kind: f"smg/1/{{gateway}}/{kind.value}" for kind in Kind}
     built[Kind.READINGS] += "/{meter}/{profile}"
+    built[Kind.EVENTS] += "/{meter}"
     built[Kind.RESULT] += "/{command}"
     channels = DOCUMENT["channels"]
     assert {Kind(name): channel["address"] for name, channel in channels.items()} == built
@@ -245,6 +329,12 @@ def test_limits_and_words_are_those_of_the_code() -> None:
     assert commit["refused"]["maxItems"] == MAX_REFUSED
     accounts = SCHEMAS["AccountData"]["allOf"][1]["properties"]["accounts"]
     assert accounts["maxItems"] == MAX_ACCOUNTS
+    assert SCHEMAS["Event"]["properties"]["time_quality"]["enum"] == qualities
+    assert SCHEMAS["Event"]["properties"]["phase"]["enum"] == [one.value for one in EventPhase]
+    assert SCHEMAS["Event"]["properties"]["source"]["enum"] == [one.value for one in EventSource]
+    raw = len(base64.b64encode(bytes(MAX_EVENT_RAW_OCTETS)))
+    assert SCHEMAS["Event"]["properties"]["raw"]["maxLength"] == raw
+    assert SCHEMAS["Events"]["allOf"][1]["properties"]["events"]["maxItems"] == MAX_EVENTS
     assert f"at most {MAX_MESSAGE_OCTETS} octets" in DOCUMENT["info"]["description"]
 
 
