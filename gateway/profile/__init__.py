@@ -9,6 +9,16 @@ from gateway.profile.loader import (
     profile_names,
     shipped_profiles,
 )
+from gateway.profile.management import (
+    ActivityCalendar,
+    ImageTransfer,
+    Management,
+    NumberType,
+    SecretChange,
+    SecretName,
+    Setting,
+    SettingName,
+)
 from gateway.profile.matching import check_matches, matches_overlap
 from gateway.profile.words import (
     Access,
@@ -34,6 +44,7 @@ from gateway.profile.words import (
 
 __all__ = [
     "Access",
+    "ActivityCalendar",
     "Association",
     "Attribute",
     "Authentication",
@@ -43,13 +54,20 @@ __all__ = [
     "CipheringStyle",
     "Display",
     "FirmwareProfile",
+    "ImageTransfer",
     "KeyName",
     "Link",
+    "Management",
     "Match",
+    "NumberType",
     "ProfileGeneric",
     "Provenance",
     "Quirk",
     "Relay",
+    "SecretChange",
+    "SecretName",
+    "Setting",
+    "SettingName",
     "Stamp",
     "Time",
     "check_matches",

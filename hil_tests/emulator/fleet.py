@@ -69,7 +69,7 @@ def make_meter(
     return Meter(
         settings,
         household_of(scenario, entry),
-        server_title=keys.server_title,
+        keys=keys,
         rules=TimeRules(scenario.zone_minutes, scenario.deviation_sign),
         now_s=now_s,
     )

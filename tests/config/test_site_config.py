@@ -222,7 +222,7 @@ WRONG_METERS = [
     (
         "serial = 'A2'",
         "serial = 'A2'\nassociation = 'meter_reeder'",
-        "meter A2.association = 'meter_reeder': must be one of meter_reader, public, push",
+        "meter A2.association = 'meter_reeder': must be one of firmware, meter_reader, public",
         "did you mean 'meter_reader'?",
     ),
     (
