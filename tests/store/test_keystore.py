@@ -185,7 +185,10 @@ def test_a_keys_file_gives_what_it_states(tmp_path):
         (f"gak = {int(GAK.hex(), 16)}", "gak.*must be a string"),
         ('lls_password = ""', "lls_password.*1 to 64 octets; 0 given"),
         ('client_system_title = "00"', "client_system_title.*8 octets; 1 given"),
-        (f'gue = "{GUEK.hex()}"', "gue .*keys are lls_password, hls_secret, hls_secret_firmware, guek"),
+        (
+            f'gue = "{GUEK.hex()}"',
+            "gue .*keys are lls_password, hls_secret, hls_secret_firmware, guek",
+        ),
         (f'guek = "{GUEK.hex()}', "must be TOML; wrong at (line 1|end)"),
         (f'guek = "{GUEK.hex()}"\nguek = "{GAK.hex()}"', "must be TOML; wrong at"),
         (f"{PASSWORD.decode()}", "must be TOML; wrong at line 1"),
