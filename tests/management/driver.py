@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.dlms.association.requests import Action, Get, Request, Set
-from gateway.dlms.management.steps import Job, Mark, Pause, PutOff, Result
+from gateway.dlms.management.steps import Job, Mark, Pause, PutOff, Result, Step
 from gateway.errors import NoAnswer, PeerRefused
 from gateway.model import Obis
 from tests.emulator.rig import Client, Rig
@@ -45,7 +45,7 @@ class Driver:
         highest = max(self.rig.meter.last_received.values())
         return iter(range(highest + 1, 1 << 32))
 
-    def _one(self, client: Client, job: Job, step: object) -> object:
+    def _one(self, client: Client, job: Job, step: Step) -> Step:
         match step:
             case Mark():
                 self.history.append(step)
@@ -54,7 +54,6 @@ class Driver:
                 self.rig.now_s += seconds
                 return next(job)
             case _:
-                assert isinstance(step, Request)
                 self.asked.append(step)
                 lost = self.loses(step)
                 try:
