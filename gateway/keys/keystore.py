@@ -130,6 +130,11 @@ class Keystore:
         entry = self._new(meter)
         return None if entry is None else entry.role
 
+    def newest_state(self, meter: MeterId, role: Role) -> State | None:
+        """Where the newest version of a secret stands; None if there is none."""
+        versions = self._of(meter, role)
+        return max(versions, key=lambda entry: entry.version).state if versions else None
+
     def pending(self) -> list[MeterId]:
         """Meters that have a NEW secret."""
         return [MeterId(e.meter) for e in self._entries if e.state is State.NEW]

@@ -26,6 +26,7 @@ from gateway.service.clock import LoopClock
 from gateway.service.simulation import run_simulated
 from gateway.service.supervisor import Parts, Service
 from gateway.store.counters import CounterStore
+from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
@@ -197,18 +198,21 @@ class World:
             create_kek(stores.kek_file)
         keystore = Keystore.open(stores.keystore, stores.kek_file)
         mine = self.rig.keys
-        keystore.import_keys(
-            MeterId(self.serial),
-            self.keys_changed(
-                MeterKeys(
-                    lls_password=mine.lls_password,
-                    hls_secret=mine.hls_secret,
-                    guek=mine.guek,
-                    gak=mine.gak,
-                    server_system_title=SERVER_TITLE,
-                )
-            ),
-        )
+        if MeterId(self.serial) not in keystore.meters():
+            keystore.import_keys(
+                MeterId(self.serial),
+                self.keys_changed(
+                    MeterKeys(
+                        lls_password=mine.lls_password,
+                        hls_secret=mine.hls_secret,
+                        guek=mine.guek,
+                        gak=mine.gak,
+                        hls_secret_firmware=mine.hls_secret_firmware,
+                        master=mine.master,
+                        server_system_title=SERVER_TITLE,
+                    )
+                ),
+            )
         witness = Witness(stores.witness)
         readings = ReadingsStore.open(
             stores.readings,
@@ -225,7 +229,9 @@ class World:
             random_bytes=self.randomness.randbytes,
         )
         self.store = readings
+        jobs = JobStore.open(stores.jobs_file)
         return Parts(
+            jobs=InlineStore(jobs),
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
