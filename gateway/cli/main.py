@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.config import config_group
 from gateway.cli.decode import decode_command
+from gateway.cli.jobs import jobs_group
 from gateway.cli.keys import keys_group
 from gateway.cli.output import software_version
 from gateway.cli.read import read_command
@@ -19,7 +20,15 @@ def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 
 
-for _command in (run_command, read_command, scan_command, decode_command, config_group, keys_group):
+for _command in (
+    run_command,
+    read_command,
+    scan_command,
+    decode_command,
+    jobs_group,
+    config_group,
+    keys_group,
+):
     main.add_command(_command)
 
 

@@ -80,6 +80,8 @@ class JobRunner:
     random_bytes: Callable[[int], bytes]
     keystore: Keystore | None = None
     renewed: Callable[[MeterAccess], None] = lambda _: None
+    on_fault: Callable[[GatewayError], None] = lambda _: None
+    """Told of what broke an attempt off."""
     checks_serial: bool = True
     """Refuse a meter whose serial number is not the job's."""
 
@@ -95,6 +97,7 @@ class JobRunner:
         except (UsageError, AnotherMeter) as error:
             ended = self._closed_by(error, await self.jobs.run(JobStore.marks, job))
         except (NoAnswer, PeerRefused, SecurityError, RemoteProtocolError) as error:
+            self.on_fault(error)
             ended = PutOff(0, f"{type(error).__name__}: {error}", fault=True)
         return await self._end(record, ended)
 
@@ -125,10 +128,18 @@ class JobRunner:
         is_late = self.clock.now_us() + rest_s * US_PER_S > record.not_after_us
         # A secret that the meter may have is asked for as long as it takes.
         if is_late and not self._is_unsettled(record.meter):
-            doubt = is_open(await self.jobs.run(JobStore.marks, record.id))
-            outcome = Outcome.UNKNOWN if doubt else Outcome.CANCELLED
-            return Result(outcome, f"no time left; last: {ended.reason}")
+            return await self._given_up(record, f"no time left; last: {ended.reason}")
         return PutOff(rest_s, ended.reason, fault=True)
+
+    async def give_up(self, record: JobRecord, reason: str) -> Result:
+        """Close a job that nobody will attempt again."""
+        ended = await self._given_up(record, reason)
+        await self.jobs.run(JobStore.end, record.id, ended, self.clock.now_us())
+        return ended
+
+    async def _given_up(self, record: JobRecord, reason: str) -> Result:
+        doubt = is_open(await self.jobs.run(JobStore.marks, record.id))
+        return Result(Outcome.UNKNOWN if doubt else Outcome.CANCELLED, reason)
 
     def _is_unsettled(self, meter: MeterId) -> bool:
         return self.keystore is not None and self.keystore.proposed(meter) is not None
