@@ -67,7 +67,7 @@ _SHORT_CUTS: Final = 16
 """Of each variant, each kind of step."""
 _SECOND_CUTS: Final = 400
 _TIMING: Final = Timing(answer_s=5, repeats=1, request_s=30, goodbye_s=2)
-_PATIENCE_S: Final = 14 * DAY_S
+_PATIENCE_S: Final = 2 * DAY_S
 _LOOK_S: Final = 5
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only this user's folder in it
 """A process that ends leaves what it wrote in the page cache: no disk is needed to show it."""
@@ -238,7 +238,7 @@ class Bench:
     # -- one life of a gateway -------------------------------------------------------------------
 
     def live(self, scissors: Scissors) -> None:
-        """Run a gateway until its jobs are closed, it is cut, or two weeks are over."""
+        """Run a gateway until its jobs are closed, it is cut, or two days are over."""
         counters, jobs = self.counters(), JobStore.open(self.folder / "jobs.db")
         try:
             run_simulated(self._live(scissors, counters, jobs))
