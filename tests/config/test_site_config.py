@@ -148,7 +148,7 @@ WRONG = [
     ("id='gw/#'", "gateway.id = 'gw/#': must be 1 to 64 letters"),
     ("zone_minutes='IST'", "gateway.zone_minutes = 'IST': must be a valid integer"),
     ("zone_minutes=9000", "gateway.zone_minutes = 9000: must be less than or equal to 840"),
-    ("[stores]\nreadings = 'counters.db'", "stores = '(a table)'", "are five files"),
+    ("[stores]\nreadings = 'counters.db'", "stores = '(a table)'", "are six files"),
     ("[stores]\nbulk_days = 9999", "stores = '(a table)'", "bulk_days must be at most"),
     ("[stores]\nkekfile = 'x'", "stores.kekfile = '(not shown)'", "did you mean 'kek_file'?"),
     ("[uplink]\nport = 88830", "uplink.port = 88830", "65535"),

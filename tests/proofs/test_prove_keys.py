@@ -11,7 +11,7 @@ import pytest
 
 from gateway.service.rotation import Rotation
 from proofs import PROOFS, Options, keys
-from proofs.keys import VARIANTS, Bench, Cut, Scissors, forms
+from proofs.key_bench import VARIANTS, Bench, Cut, Scissors, forms
 
 SECRET = bytes(range(200, 216))
 
