@@ -105,9 +105,9 @@ def run_command(
     """
     log_to_stderr()
     with exit_codes():
-        asked = _Asked(read_kind(kind), _words(parameters), by or getpass.getuser(), within_s)
+        asked = Asked(read_kind(kind), _words(parameters), by or getpass.getuser(), within_s)
         if config_file is not None and url is None and meter is not None:
-            code = _queue(asked, config_file, meter, as_json=as_json)
+            code = queue(asked, config_file, meter, as_json=as_json)
         elif url is not None and config_file is None and profile is not None:
             options = MeterOptions(
                 url=url,
@@ -182,13 +182,16 @@ def cancel_command(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
+    """What somebody wants of a meter."""
+
     kind: JobKind
     words: dict[str, str]
     by: str
     within_s: int
 
     def new_job(self, meter: str, parameters: dict[str, Any], now_us: int) -> NewJob:
+        """The same for the store."""
         return NewJob(
             meter=MeterId(meter),
             kind=self.kind,
@@ -209,7 +212,8 @@ def _words(parameters: tuple[str, ...]) -> dict[str, str]:
     return words
 
 
-def _queue(asked: _Asked, config_file: Path, meter: str, *, as_json: bool) -> int:
+def queue(asked: Asked, config_file: Path, meter: str, *, as_json: bool) -> int:
+    """Put a job in for the service; raise UsageError for what cannot be."""
     site = load_site(config_file)
     known = [one for _, one in site.meters if one.serial == meter]
     if not known:
@@ -231,9 +235,7 @@ def _queue(asked: _Asked, config_file: Path, meter: str, *, as_json: bool) -> in
     return 0
 
 
-async def _at_once(
-    asked: _Asked, options: MeterOptions, meter: str | None, *, as_json: bool
-) -> int:
+async def _at_once(asked: Asked, options: MeterOptions, meter: str | None, *, as_json: bool) -> int:
     profile = load_profile(options.profile)
     clock = SystemClock()
     parameters = read_parameters(asked.kind, asked.words)

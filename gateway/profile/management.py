@@ -73,6 +73,8 @@ class Setting:
     length: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Bits of a bit-string; the most octets of a text."""
     effective: Name | None = None
+    lowering: Literal["allowed", "refused"] = "allowed"
+    """Whether a number may be made smaller than what stands there."""
 
 
 @table

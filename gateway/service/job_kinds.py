@@ -226,6 +226,7 @@ def _setting_write(kind: JobKind, parameters: Mapping[str, Any], profile: Firmwa
         tag=None if setting.write_as is None else _TAGS[setting.write_as],
         expected=None if expected is None else _wanted(setting, expected, name),
         effective=None if setting.effective is None else _object(profile, setting.effective),
+        only_raised=setting.lowering == "refused",
     )
 
 

@@ -248,6 +248,8 @@ class JobLoop:
         keystore = self.runner.keystore
         now_us = self.clock.now_us()
         for meter in keystore.pending() if keystore is not None else ():
+            if meter not in self.wires:
+                continue
             open_jobs = await self.jobs.run(partial(JobStore.listed, meter=meter))
             if any(one.kind == JobKind.ROTATE_SECRETS for one in open_jobs):
                 continue

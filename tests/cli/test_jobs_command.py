@@ -174,6 +174,14 @@ def test_secrets_are_not_changed_from_a_laptop_and_nothing_is_done_later(laptop)
     assert later.exit_code == 2
 
 
+def test_keys_rotate_is_the_same_job_under_its_own_name(site):
+    words = ["keys", "rotate", "M1", "--config", str(site), "--secrets", "guek", "--json"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    (listed,) = document("list", "--config", site)["jobs"]
+    assert (listed["kind"], listed["parameters"]) == ("rotate_secrets", {"secrets": "guek"})
+
+
 def test_a_place_for_the_jobs_is_needed_and_only_one(site, tmp_path):
     assert run("list", "--state", tmp_path / "none").exit_code == 2
     assert run("list", "--state", tmp_path, "--config", site).exit_code == 2

@@ -114,6 +114,16 @@ def test_the_meters_no_is_told_with_its_reason_and_what_stands_there_is_kept(wri
         assert driver.history[-1].octets == driver.history[0].octets
 
 
+def test_a_limit_is_raised_and_never_lowered_where_that_could_cut_a_home():
+    driver = Driver(Rig(meter_scenario()))
+    lower = run(driver, limit(15119, only_raised=True))
+    assert lower == Result(Outcome.REFUSED, "load_limit: is not lowered by a job")
+    assert driver.changes == []
+    assert run(driver, limit(15121, only_raised=True)) == Result(Outcome.DONE)
+    text = Write(name="message", target=MESSAGE, wanted="x", only_raised=True)
+    assert run(driver, text).outcome is Outcome.REFUSED
+
+
 def test_several_mirrors_are_written_in_one_job_each_with_its_evidence():
     driver = Driver(Rig(meter_scenario()))
     now = from_utc(NOW_S, RULES)

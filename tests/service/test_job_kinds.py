@@ -75,6 +75,7 @@ def test_each_setting_goes_to_the_object_that_the_profile_names(kind, parameters
     (one,) = writes(kind, **parameters)
     assert one.target.obis == Obis.parse(obis)
     assert one.wanted == wanted
+    assert one.only_raised is (kind is JobKind.LOAD_LIMIT)
     plan = plan_job(kind, parameters, BASE, NOW_S)
     assert plan.association == "utility_settings"
     assert next(plan.make(())) == Get(one.target.class_id, one.target.obis, one.target.attribute)

@@ -60,7 +60,8 @@ class Write:
 
     ``scaler``: number = raw x 10^scaler. ``tag`` is the type to write in; None is the type read.
     ``expected`` is what must stand there before (compare and set). ``effective`` is another
-    attribute that takes the value over, read back as well.
+    attribute that takes the value over, read back as well. ``only_raised`` refuses a number below
+    the present one.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Write:
     tag: int | None = None
     expected: Wanted | None = None
     effective: CaptureObject | None = None
+    only_raised: bool = False
 
 
 _INTEGERS: Final = {
@@ -136,6 +138,13 @@ def is_so(present: Data, wanted: Wanted, scaler: int = 0) -> bool:
         return False
 
 
+def _rises(present: Data, write: Write) -> bool:
+    number = _read_number(present)
+    if number is None or not isinstance(write.wanted, Decimal):
+        return False
+    return number.scaleb(write.scaler) <= write.wanted
+
+
 def _read_number(data: Data) -> Decimal | None:
     if data.tag in (Tag.FLOAT32, Tag.FLOAT64) and isinstance(data.value, bytes):
         try:
@@ -178,6 +187,9 @@ def _write(write: Write, history: History) -> Steps[Result]:
     if write.expected is not None and not is_so(value, write.expected, write.scaler):
         yield Mark(StepKind.PRESENT, write.name, "not as expected", present)
         return Result(Outcome.REFUSED, f"{write.name}: does not stand as the job expects it")
+    if write.only_raised and not _rises(value, write):
+        yield Mark(StepKind.PRESENT, write.name, "would be lowered", present)
+        return Result(Outcome.REFUSED, f"{write.name}: is not lowered by a job")
     try:
         tag = write.tag if write.tag is not None else value.tag
         octets = axdr.encode(encode_as(write.wanted, tag, write.scaler))
