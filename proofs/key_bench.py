@@ -22,13 +22,14 @@ from gateway.dlms.reading import read_data
 from gateway.errors import GatewayError
 from gateway.keys import Keystore, MeterKeys, Role, create_kek
 from gateway.model import MeterId, Secret
-from gateway.poller import Poller, Timing
+from gateway.poller import Poller
 from gateway.profile import load_profile
 from gateway.service.clock import LoopClock
 from gateway.service.job_kinds import JobKind
 from gateway.service.jobs import US_PER_S, JobLoop, JobRunner
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.simulation import run_simulated
+from gateway.session import Timing
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore, NewJob
 from gateway.store.thread import Closable, InlineStore
@@ -37,7 +38,7 @@ from gateway.url import TransportKind
 from hil_tests.emulator import keys as emulator
 from hil_tests.emulator.fleet import make_meter
 from hil_tests.emulator.household import DAY_S
-from hil_tests.emulator.meter import MANUFACTURER
+from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.scenario import parse_scenario
 from hil_tests.emulator.station import Station
 from hil_tests.joined import JoinedTransport

@@ -38,7 +38,8 @@ from gateway.errors import (
 )
 from gateway.keys import Keystore
 from gateway.model import MeterId
-from gateway.poller import Poller, Session
+from gateway.poller import Poller
+from gateway.service.buffer_reading import AnotherMeter
 from gateway.service.clock import Clock
 from gateway.service.job_kinds import (
     JobKind,
@@ -50,7 +51,7 @@ from gateway.service.job_kinds import (
 )
 from gateway.service.rotation import Rotation
 from gateway.service.sessions import MeterAccess, SessionMaker
-from gateway.service.visit import AnotherMeter
+from gateway.session import Session
 from gateway.store.jobs import JobRecord, JobStore, NewJob
 from gateway.store.thread import StoreDoor
 from gateway.transport.port import Transport

@@ -16,7 +16,8 @@ from gateway.dlms.cosem_time import TimeRules
 from gateway.errors import UsageError
 from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
-from hil_tests.emulator.meter import MANUFACTURER, Meter, MeterSettings
+from hil_tests.emulator.meter import Meter, MeterSettings
+from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms

@@ -36,14 +36,13 @@ from hil_tests.emulator.household import DAY_S, Household
 from hil_tests.emulator.image import ImageStore
 from hil_tests.emulator.keys import MeterKeys
 from hil_tests.emulator.measuring import Measuring
+from hil_tests.emulator.nameplate import MANUFACTURER, nameplate_objects
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
     CosemObject,
-    Getter,
     by_key,
     constant,
-    data_object,
 )
 from hil_tests.emulator.secrets import secret_setter, transfer_keys
 from hil_tests.emulator.system import (
@@ -62,9 +61,6 @@ from hil_tests.emulator.truth import (
     midnights,
     month_starts,
 )
-
-MANUFACTURER: Final = "EMU"
-"""Three-letter manufacturer code (FLAG) of emulated meters; nobody's in the field."""
 
 _FIFO: Final = 1
 _SHIFT_MOST_S: Final = 900
@@ -244,7 +240,9 @@ class Meter:
         yield from self.switch.objects()
         yield from self.configuration.objects()
         yield self.image.object()
-        yield from self._data_objects()
+        yield from nameplate_objects(
+            settings.model, settings.encoding, settings.serial, lambda: self.image.version
+        )
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
 
@@ -271,33 +269,6 @@ class Meter:
             methods={ClockMethod.SHIFT_TIME: self._shift_clock},
             public=True,
         )
-
-    def _data_objects(self) -> Iterator[CosemObject]:
-        settings = self.settings
-        single = settings.model is Model.SINGLE_PHASE
-        small = settings.encoding is Encoding.INTEGER
-        count = octets.double_long_unsigned if small else octets.long_unsigned
-        programmed = octets.unsigned if small else octets.long_unsigned
-        text = octets.visible_string
-        values: dict[str, Data | Getter] = {
-            "0.0.96.1.0.255": text(settings.serial),
-            "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
-            "0.0.96.1.1.255": text("Emulated Meters"),
-            "1.0.0.2.0.255": lambda: text(self.image.version),
-            "0.0.94.91.9.255": octets.unsigned(6 if single else 7),
-            "0.0.94.91.11.255": text("D1" if single else "D2"),
-            "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
-            "0.0.96.1.4.255": octets.long_unsigned(2025),
-            "0.0.94.91.0.255": count(0),
-            "0.0.0.1.0.255": octets.double_long_unsigned(0),
-            "0.0.96.2.0.255": programmed(0),
-            "0.0.96.7.0.255": octets.double_long_unsigned(0),
-            "0.0.96.10.1.255": octets.unsigned(0),
-            "0.1.96.12.5.255": octets.unsigned(0),
-            "1.0.0.8.5.255": octets.double_long_unsigned(DAY_S),
-        }
-        for name, value in values.items():
-            yield data_object(name, value, public=name == "0.0.96.1.0.255")
 
     # -- profiles ----------------------------------------------------------------------------
 
