@@ -15,7 +15,6 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.constant_time import bytes_eq
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from gateway.dlms.apdu.ciphered import GENERAL_DED, GENERAL_GLO, CipheredApdu
 from gateway.dlms.word import Word
@@ -390,16 +389,3 @@ def check_aes_challenge(secret: Secret, challenge: bytes, answer: bytes) -> None
     """Verify the peer's f(challenge) of mechanism 2 in constant time; raise SecurityError."""
     if not bytes_eq(aes_challenge(secret, challenge), answer):
         raise SecurityError("the peer's answer to the HLS challenge does not verify")
-
-
-def wrap_key(master: Secret, key: Secret) -> bytes:
-    """A key of suite 0 wrapped by the master key: 24 octets (RFC 3394; Green Book 9.2.3)."""
-    return aes_key_wrap(master.reveal(), key.reveal())
-
-
-def unwrap_key(master: Secret, wrapped: bytes) -> Secret:
-    """The key that was wrapped; raise SecurityError for another master key or changed octets."""
-    try:
-        return Secret(aes_key_unwrap(master.reveal(), wrapped))
-    except (InvalidUnwrap, ValueError):
-        raise SecurityError("a wrapped key does not open under the master key") from None

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.security import unwrap_key
+from gateway.dlms.key_wrap import unwrap_key
 from gateway.errors import SecurityError
 from gateway.model import Secret
 from hil_tests.emulator.keys import MeterKeys

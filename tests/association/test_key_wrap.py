@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 
 from gateway.dlms.association.requests import Action, Get, Set
+from gateway.dlms.key_wrap import unwrap_key, wrap_key
 from gateway.dlms.management.secrets import KeyId, change_hls_secret, transfer_key, write_secret
-from gateway.dlms.security import unwrap_key, wrap_key
 from gateway.errors import PeerRefused, SecurityError
 from gateway.model import Obis, Secret
 from tests.emulator.rig import Rig, meter_scenario

@@ -18,7 +18,7 @@ from gateway.dlms.classes import (
     ClassId,
     SecuritySetupMethod,
 )
-from gateway.dlms.security import wrap_key
+from gateway.dlms.key_wrap import wrap_key
 from gateway.model import Obis, Secret
 
 
