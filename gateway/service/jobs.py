@@ -18,6 +18,7 @@ import structlog
 from gateway.dlms.classes import SERIAL_NUMBER, VALUE, ClassId
 from gateway.dlms.management.steps import (
     History,
+    Job,
     Mark,
     Outcome,
     Pause,
@@ -31,6 +32,7 @@ from gateway.errors import (
     GatewayError,
     NoAnswer,
     PeerRefused,
+    Preempted,
     RemoteProtocolError,
     SecurityError,
     StoreError,
@@ -43,7 +45,6 @@ from gateway.service.buffer_reading import AnotherMeter
 from gateway.service.clock import Clock
 from gateway.service.job_kinds import (
     JobKind,
-    JobPlan,
     plan_job,
     priority_of,
     read_kind,
@@ -87,14 +88,24 @@ class JobRunner:
     """Refuse a meter whose serial number is not the job's."""
 
     async def attempt(
-        self, record: JobRecord, access: MeterAccess, transport: Transport
+        self,
+        record: JobRecord,
+        access: MeterAccess,
+        transport: Transport,
+        *,
+        make_room: Callable[[], bool] = bool,
     ) -> Result | PutOff:
-        """One attempt; its end is in the audit when this returns. Raises StoreError only."""
+        """One attempt; its end is in the audit when this returns. Raises StoreError only.
+
+        ``make_room`` as in ``Session``; a change of secrets is not left half way.
+        """
         job = record.id
         await self.jobs.run(JobStore.begin, job, self.clock.now_us())
         history = await self.jobs.run(JobStore.marks, job)
         try:
-            ended = await self._ended(record, access, transport, history)
+            ended = await self._ended(record, access, transport, history, make_room)
+        except Preempted as error:
+            ended = PutOff(0, str(error))
         except (UsageError, AnotherMeter) as error:
             ended = self._closed_by(error, await self.jobs.run(JobStore.marks, job))
         except (NoAnswer, PeerRefused, SecurityError, RemoteProtocolError) as error:
@@ -146,7 +157,12 @@ class JobRunner:
         return self.keystore is not None and self.keystore.proposed(meter) is not None
 
     async def _ended(
-        self, record: JobRecord, access: MeterAccess, transport: Transport, history: History
+        self,
+        record: JobRecord,
+        access: MeterAccess,
+        transport: Transport,
+        history: History,
+        make_room: Callable[[], bool],
     ) -> Result | PutOff:
         kind = read_kind(record.kind)
         unsettled = self._is_unsettled(record.meter)
@@ -156,19 +172,16 @@ class JobRunner:
             return await self._rotate(record, access, transport, history)
         now_s = self.clock.now_us() // US_PER_S
         plan = plan_job(kind, record.parameters, access.profile, now_s)
-        return await self._run(record, plan, access, transport, history)
-
-    async def _run(
-        self,
-        record: JobRecord,
-        plan: JobPlan,
-        access: MeterAccess,
-        transport: Transport,
-        history: History,
-    ) -> Result | PutOff:
         await transport.flush()
-        opened = await self.sessions.associate(access, plan.association, transport)
-        job = plan.make(history)
+        opened = await self.sessions.associate(
+            access, plan.association, transport, make_room=make_room
+        )
+        try:
+            return await self._run(record, plan.make(history), opened)
+        finally:
+            await self.sessions.leave(access, plan.association, opened)
+
+    async def _run(self, record: JobRecord, job: Job, opened: Session) -> Result | PutOff:
         try:
             await self._check_serial(record, opened)
             while True:
@@ -182,7 +195,6 @@ class JobRunner:
                         return step
         finally:
             job.close()
-            await self.sessions.leave(access, plan.association, opened)
 
     async def _note(self, record: JobRecord, mark: Mark) -> None:
         await self.jobs.run(JobStore.mark, record.id, mark, self.clock.now_us())
@@ -275,7 +287,9 @@ class JobLoop:
         async def job(transport: Transport) -> Result | PutOff:
             # Looked up when its turn has come: keys may have changed while it waited.
             _, access = self.wires[record.meter]
-            return await self.runner.attempt(record, access, transport)
+            return await self.runner.attempt(
+                record, access, transport, make_room=lambda: poller.urgent
+            )
 
         try:
             await poller.submit(job, priority_of(record.kind))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from gateway.dlms.classes import SERIAL_NUMBER, ClassId
 from gateway.dlms.management.steps import Outcome
 from gateway.keys import Keystore, Role
 from gateway.model import MeterId, ProfileKind, Secret
+from gateway.poller import Priority
 from gateway.service.jobs import MAY_BEGIN_WITHIN_S
-from gateway.store.jobs import JobRecord, JobState, JobStore, NewJob
+from gateway.store.jobs import JobRecord, JobState, JobStep, JobStore, NewJob
 from hil_tests.emulator import octets
 from hil_tests.emulator.configuration import PAYMENT_MODE
+from hil_tests.emulator.image import BLOCK_OCTETS, make_image
 from tests.management.driver import spoil
 from tests.service.world import World
 
@@ -47,11 +51,15 @@ def record(world: World, number: int) -> JobRecord:
     return found
 
 
-def steps(world: World, number: int) -> list[str]:
+def audit(world: World, number: int) -> list[JobStep]:
     store = JobStore.open(world.site().stores.jobs_file)
-    found = [one.step for one in store.steps(number)]
+    found = store.steps(number)
     store.close()
     return found
+
+
+def steps(world: World, number: int) -> list[str]:
+    return [one.step for one in audit(world, number)]
 
 
 def keystore(world: World) -> Keystore:
@@ -126,6 +134,40 @@ def test_another_meter_than_the_jobs_is_not_written_to(world):
     assert refused.outcome is Outcome.REFUSED
     assert "meter OTHER answers" in refused.reason
     assert world.rig.meter.configuration.writes == 0
+
+
+def test_a_relay_that_waits_comes_before_an_image_and_the_image_goes_on_after_it(world, tmp_path):
+    file = tmp_path / "image"
+    octets = make_image("EMU-2.0", 50 * BLOCK_OCTETS)
+    file.write_bytes(octets)
+    number = add(
+        world,
+        "firmware_image",
+        file=str(file),
+        sha256=sha256(octets).hexdigest(),
+        identifier="EMU2",
+        version="EMU-2.0",
+    )
+    waited: list[float] = []
+
+    def relay_wanted() -> None:
+        async def relay(_: object) -> None:
+            waited.append(asyncio.get_running_loop().time() - asked_s)
+
+        asked_s = asyncio.get_running_loop().time()
+        poller, _ = world.service.jobs.wires[EM1]
+        tasks.append(asyncio.ensure_future(poller.submit(relay, Priority.RELAY)))
+
+    tasks: list[asyncio.Future[None]] = []
+    # Blocks begin to leave at once when the service does; the relay is wanted among them.
+    world.run(900, (0.7, relay_wanted))
+    assert record(world, number).outcome is Outcome.DONE
+    assert world.rig.meter.image.version == "EMU-2.0"
+    assert world.rig.meter.image.blocks_taken == 50
+    assert "something more urgent waits for the wire" in [
+        one.detail for one in audit(world, number)
+    ]
+    assert waited[0] < 0.5
 
 
 def test_all_secrets_are_rotated_and_reading_goes_on_under_the_new_ones(world):

@@ -261,7 +261,7 @@ class World:
         clock = self.clock = LoopClock(self.now_s * 1_000_000, synchronised=self.synchronised)
         clock.now_us()
         parts = self.parts(clock)
-        service = Service(self.site(), parts)
+        service = self.service = Service(self.site(), parts)
         backend = asyncio.create_task(self.backend.run())
         running = asyncio.create_task(service.run())
         done_s = 0.0
