@@ -107,7 +107,7 @@ class JobRunner:
         except Preempted as error:
             ended = PutOff(0, str(error))
         except (UsageError, AnotherMeter) as error:
-            ended = self._closed_by(error, await self.jobs.run(JobStore.marks, job))
+            ended = self._closed_by(error, record, await self.jobs.run(JobStore.marks, job))
         except (NoAnswer, PeerRefused, SecurityError, RemoteProtocolError) as error:
             self.on_fault(error)
             ended = PutOff(0, f"{type(error).__name__}: {error}", fault=True)
@@ -128,8 +128,11 @@ class JobRunner:
         log.info("job", job=job, meter=record.meter, kind=record.kind, ended=str(ended))
         return ended
 
-    @staticmethod
-    def _closed_by(error: GatewayError, history: History) -> Result:
+    def _closed_by(
+        self, error: GatewayError, record: JobRecord, history: History
+    ) -> Result | PutOff:
+        if self._is_unsettled(record.meter):
+            return PutOff(0, str(error), fault=True)
         doubt = is_open(history)
         return Result(Outcome.UNKNOWN if doubt else Outcome.REFUSED, str(error))
 
@@ -205,8 +208,10 @@ class JobRunner:
             return
         try:
             serial = await opened.run(read_data(ClassId.DATA, SERIAL_NUMBER, VALUE))
-        except PeerRefused:
-            # Not shown to this association; who answered was proved by its keys.
+        except PeerRefused as refusal:
+            # Not shown to this association, as a protected answer says: its keys proved who it is.
+            if refusal.service != "GET":
+                raise
             return
         shown = serial.value.decode("latin-1") if isinstance(serial.value, bytes) else serial.value
         if shown != record.meter:
@@ -225,6 +230,7 @@ class JobRunner:
             sessions=self.sessions,
             transport=transport,
             random_bytes=self.random_bytes,
+            check=partial(self._check_serial, record),
             note=partial(self._note, record),
             stored=lambda change: self.jobs.run(lambda _: change()),
             renewed=self.renewed,

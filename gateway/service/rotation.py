@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.dlms.association.requests import Request
-from gateway.dlms.classes import SERIAL_NUMBER, VALUE, ClassId
 from gateway.dlms.management.secrets import KeyId, change_hls_secret, transfer_key, write_secret
 from gateway.dlms.management.steps import (
     SENDINGS,
@@ -26,7 +25,6 @@ from gateway.dlms.management.steps import (
     StepKind,
     is_open,
 )
-from gateway.dlms.reading import read_data
 from gateway.errors import (
     LinkLost,
     NoAnswer,
@@ -38,7 +36,9 @@ from gateway.errors import (
 from gateway.keys import Keystore, MeterKeys, Role, State
 from gateway.model import Obis, Secret
 from gateway.profile import Association, Management, SecretName
+from gateway.service.buffer_reading import AnotherMeter
 from gateway.service.sessions import MeterAccess, SessionMaker
+from gateway.session import Session
 from gateway.transport.port import Transport
 
 _ACTIVE: Final = "the meter answers under it"
@@ -51,8 +51,9 @@ _LETTERS: Final = (string.ascii_letters + string.digits).encode()
 class Rotation:
     """Changes secrets of one meter over one transport, which nobody else uses meanwhile.
 
-    ``note`` makes a mark durable. ``stored`` runs a change of the keystore where waiting for the
-    disk holds nobody up. ``renewed`` is told of keys that hold from now on.
+    ``check`` raises AnotherMeter unless the meter that answers in a session is this one: meters may
+    share keys. ``note`` makes a mark durable. ``stored`` runs a change of the keystore where
+    waiting for the disk holds nobody up. ``renewed`` is told of keys that hold from now on.
     """
 
     access: MeterAccess
@@ -61,6 +62,7 @@ class Rotation:
     sessions: SessionMaker
     transport: Transport
     random_bytes: Callable[[int], bytes]
+    check: Callable[[Session], Awaitable[None]]
     note: Callable[[Mark], Awaitable[None]]
     stored: Callable[[Callable[[], None]], Awaitable[None]]
     renewed: Callable[[MeterAccess], None]
@@ -170,9 +172,11 @@ class Rotation:
             await self.transport.flush()
             opened = await self.sessions.associate(access, association, self.transport)
             try:
-                await opened.run(read_data(ClassId.DATA, SERIAL_NUMBER, VALUE))
+                await self.check(opened)
             finally:
                 await self.sessions.leave(access, association, opened)
+        except AnotherMeter:
+            raise
         except LinkLost:
             # Some meters close the connection on a key they do not know.
             await self._reconnect()

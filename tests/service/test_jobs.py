@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from gateway.config import Reading
+from gateway.dlms.apdu.results import DataAccessResult
+from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.classes import SERIAL_NUMBER, ClassId
 from gateway.dlms.management.steps import Outcome
 from gateway.keys import Keystore, Role
@@ -186,6 +188,30 @@ def test_all_secrets_are_rotated_and_reading_goes_on_under_the_new_ones(world):
     assert after.master == before.master
     assert len(world.stored[ProfileKind.INSTANTANEOUS]) > rows + 2
     assert world.rig.meter.counters_refused == 0
+
+
+def test_another_meter_that_holds_the_same_keys_is_not_given_new_ones(world):
+    number = add(world, "rotate_secrets")
+    shown = octets.visible_string("OTHER")
+    spoil(world.rig, ClassId.DATA, SERIAL_NUMBER, attributes={2: lambda: shown})
+    world.run(300)
+    refused = record(world, number)
+    assert refused.outcome is Outcome.REFUSED
+    assert "meter OTHER answers" in refused.reason
+    assert world.rig.keys.changes == 0
+    assert keystore(world).pending() == []
+
+
+def test_a_meter_that_shows_its_number_to_nobody_is_proved_by_its_keys(world):
+    number = add(world, "rotate_secrets", secrets="guek")
+
+    def hidden() -> NoReturn:
+        raise AccessRefused(DataAccessResult.READ_WRITE_DENIED)
+
+    spoil(world.rig, ClassId.DATA, SERIAL_NUMBER, attributes={2: hidden})
+    world.run(300)
+    assert record(world, number).outcome is Outcome.DONE
+    assert keystore(world).get(EM1).guek == world.rig.keys.guek
 
 
 @pytest.mark.parametrize(
