@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -116,13 +116,18 @@ class Keystore:
         A secret that is there already stays as it is; another one replaces it as the next
         version, and the former is kept as expired. Titles are not kept: they are no secret.
         """
+        return self.import_all({meter: keys})
+
+    def import_all(self, keys: Mapping[MeterId, MeterKeys]) -> int:
+        """The same for many meters, in one writing of the file."""
         changed = 0
         # another command may have imported since this keystore was opened
         with self._changing():
-            for role in Role:
-                secret = keys.secret(role)
-                if secret is not None:
-                    changed += self._add(meter, role, secret)
+            for meter, held in keys.items():
+                for role in Role:
+                    secret = held.secret(role)
+                    if secret is not None:
+                        changed += self._add(meter, role, secret)
         return changed
 
     def proposed(self, meter: MeterId) -> Role | None:
