@@ -68,9 +68,10 @@ class Rotation:
     renewed: Callable[[MeterAccess], None]
 
     async def run(self, wanted: Sequence[SecretName], history: History) -> Result | PutOff:
-        """Settle what an earlier attempt left, then change what is not changed yet.
+        """Settle what an earlier attempt left, then change one secret that is not changed yet.
 
-        Raises what a session raises while nothing is in doubt.
+        The wire is let go before the next one. Raises what a session raises while nothing is in
+        doubt.
         """
         marks = list(history)
         pending = self.keystore.proposed(self.access.meter)
@@ -81,13 +82,17 @@ class Rotation:
         await self._note_settled(wanted, marks)
         roles = [Role(name.value) for name in wanted]
         held = self.keystore.get(self.access.meter)
-        for role in [one for one in roles if held.secret(one) is not None]:
-            while not _is_active(marks, role):
-                if (tries := _withdrawals(marks, role)) >= SENDINGS:
-                    return Result(Outcome.REFUSED, f"{role}: not taken, in {tries} tries")
-                ended = await self._change(role, marks)
-                if ended is not None:
-                    return ended
+        known = [role for role in roles if held.secret(role) is not None]
+        for role in known:
+            if _is_active(marks, role):
+                continue
+            if (tries := _withdrawals(marks, role)) >= SENDINGS:
+                return Result(Outcome.REFUSED, f"{role}: not taken, in {tries} tries")
+            ended = await self._change(role, marks)
+            if ended is not None:
+                return ended
+            if role != known[-1] or not _is_active(marks, role):
+                return PutOff(0, f"{role} is settled, the change goes on")
         changed = [role for role in roles if _is_active(marks, role)]
         if not changed:
             return Result(Outcome.REFUSED, "none of these secrets is known for this meter")
