@@ -103,6 +103,17 @@ _FLEET: Final = {
         "share of the line's time that one dead meter takes; below 50"
     ),
 }
+_KEYS: Final = {
+    "steps": Figure("runs: the gateway ended at a step, or twice, or a frame got lost"),
+    "steps_known": Figure("steps and frames of whole rotations, over all variants of meters"),
+    "unreachable": Figure("runs after which an association does not open under the held keys", 0),
+    "in_doubt": Figure("secrets of which it is not known whether the meter has them", 0),
+    "not_done": Figure("jobs that did not end as done", 0),
+    "not_changed": Figure("secrets that are the former ones, or not the meter's", 0),
+    "counters_refused": Figure("requests with an invocation counter that the meter had seen", 0),
+    "leaks": Figure("places where a secret stands, raw, in hexadecimal or in base64", 0),
+    "attempts_most": Figure("attempts that the worst run took"),
+}
 
 PROOFS: Final[Mapping[str, Proof]] = {
     "line": Proof(
@@ -131,6 +142,16 @@ PROOFS: Final[Mapping[str, Proof]] = {
         "tried. What a source does not state of its frame is not judged. Of a ciphered message "
         "the bits of the tag are changed one by one, not those of the text.",
         figures=_DECODE,
+    ),
+    "keys": Proof(
+        module="proofs.keys",
+        sentence="All secrets of a meter are changed, the gateway ends at any step of it, and the "
+        "meter is never lost; no secret stands in a file, a log or on the wire.",
+        not_proven="The end of a process is simulated between its accesses to disk and wire, and "
+        "what a disk loses with its supply is not tried. The meter is the emulator's, and takes a "
+        "new secret at once or not at all. A password of low-level security is in clear in the "
+        "request that opens an association, as DLMS has it.",
+        figures=_KEYS,
     ),
     "bench": Proof(
         module="proofs.bench",

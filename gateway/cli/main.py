@@ -6,6 +6,7 @@ import click
 
 from gateway.cli.config import config_group
 from gateway.cli.decode import decode_command
+from gateway.cli.jobs import jobs_group
 from gateway.cli.keys import keys_group
 from gateway.cli.output import software_version
 from gateway.cli.push import push_group
@@ -25,6 +26,7 @@ for _command in (
     read_command,
     scan_command,
     decode_command,
+    jobs_group,
     config_group,
     keys_group,
     push_group,

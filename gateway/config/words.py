@@ -78,6 +78,8 @@ class Stores:
     witness: Path
     """Outside the backup set: it is what tells a restored backup from the living files."""
     keystore: Path
+    jobs: Path | None = None
+    """Management jobs and their audit; jobs.db beside the counters where it is not said."""
     kek_file: Path
     """Key that the keystore's entries are encrypted under; mode 0600."""
     max_mib: Positive = 2048
@@ -89,9 +91,23 @@ class Stores:
     def __post_init__(self) -> None:
         if self.bulk_days > self.record_days:
             raise ValueError("bulk_days must be at most record_days")
-        paths = (self.readings, self.counters, self.witness, self.keystore, self.kek_file)
+        paths = (
+            self.readings,
+            self.counters,
+            self.witness,
+            self.keystore,
+            self.kek_file,
+            self.jobs_file,
+        )
         if len(set(paths)) != len(paths):
-            raise ValueError("readings, counters, witness, keystore and kek_file are five files")
+            raise ValueError(
+                "readings, counters, witness, keystore, jobs and kek_file are six files"
+            )
+
+    @property
+    def jobs_file(self) -> Path:
+        """Where the jobs are."""
+        return self.jobs or self.counters.with_name("jobs.db")
 
 
 @table

@@ -31,6 +31,9 @@ class ClassId(IntEnum):
     CLOCK = 8
     ASSOCIATION_LN = 15
     SAP_ASSIGNMENT = 17
+    IMAGE_TRANSFER = 18
+    ACTIVITY_CALENDAR = 20
+    SINGLE_ACTION_SCHEDULE = 22
     PUSH_SETUP = 40
     SECURITY_SETUP = 64
     DISCONNECT_CONTROL = 70
@@ -64,10 +67,82 @@ class ClockMethod(IntEnum):
     """Takes the seconds to add, long, -900 .. 900."""
 
 
+class AssociationAttribute(IntEnum):
+    """Association LN (class 15)."""
+
+    SECRET = 7
+
+
 class AssociationMethod(IntEnum):
     """Association LN (class 15) methods."""
 
     REPLY_TO_HLS = 1
+    CHANGE_HLS_SECRET = 2
+
+
+class SecuritySetupMethod(IntEnum):
+    """Security setup (class 64) methods."""
+
+    KEY_TRANSFER = 2
+
+
+class ImageAttribute(IntEnum):
+    """Image transfer (class 18)."""
+
+    BLOCK_SIZE = 2
+    BLOCKS_STATUS = 3
+    FIRST_NOT_TRANSFERRED = 4
+    ENABLED = 5
+    STATUS = 6
+    TO_ACTIVATE = 7
+
+
+class ImageMethod(IntEnum):
+    """Image transfer (class 18) methods."""
+
+    INITIATE = 1
+    BLOCK_TRANSFER = 2
+    VERIFY = 3
+    ACTIVATE = 4
+
+
+class ImageStatus(IntEnum):
+    """Values of image_transfer_status."""
+
+    NOT_INITIATED = 0
+    INITIATED = 1
+    VERIFICATION_INITIATED = 2
+    VERIFICATION_SUCCESSFUL = 3
+    VERIFICATION_FAILED = 4
+    ACTIVATION_INITIATED = 5
+    ACTIVATION_SUCCESSFUL = 6
+    ACTIVATION_FAILED = 7
+
+
+class CalendarAttribute(IntEnum):
+    """Activity calendar (class 20)."""
+
+    NAME_ACTIVE = 2
+    SEASONS_ACTIVE = 3
+    WEEKS_ACTIVE = 4
+    DAYS_ACTIVE = 5
+    NAME_PASSIVE = 6
+    SEASONS_PASSIVE = 7
+    WEEKS_PASSIVE = 8
+    DAYS_PASSIVE = 9
+    ACTIVATE_TIME = 10
+
+
+class CalendarMethod(IntEnum):
+    """Activity calendar (class 20) methods."""
+
+    ACTIVATE_PASSIVE = 1
+
+
+class ScheduleAttribute(IntEnum):
+    """Single action schedule (class 22)."""
+
+    EXECUTION_TIME = 4
 
 
 class DisconnectMethod(IntEnum):

@@ -236,6 +236,11 @@ class Protection:
         self._dedicated = None
         self._uses_dedicated = self._only_dedicated = False
 
+    def rekey(self, keys: GlobalKeys) -> None:
+        """Go on under other keys; counters stay as they are."""
+        self._gcm = Gcm(keys)
+        self._keys = keys
+
     def protect(self, apdu: bytes) -> bytes:
         """Return the ciphered APDU for a plain one, under a fresh invocation counter.
 

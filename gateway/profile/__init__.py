@@ -11,6 +11,16 @@ from gateway.profile.loader import (
     profile_names,
     shipped_profiles,
 )
+from gateway.profile.management import (
+    ActivityCalendar,
+    ImageTransfer,
+    Management,
+    NumberType,
+    SecretChange,
+    SecretName,
+    Setting,
+    SettingName,
+)
 from gateway.profile.matching import check_matches, matches_overlap
 from gateway.profile.words import (
     Access,
@@ -36,6 +46,7 @@ from gateway.profile.words import (
 
 __all__ = [
     "Access",
+    "ActivityCalendar",
     "Association",
     "Attribute",
     "Authentication",
@@ -46,15 +57,22 @@ __all__ = [
     "Display",
     "EventName",
     "FirmwareProfile",
+    "ImageTransfer",
     "KeyName",
     "Link",
+    "Management",
     "Match",
+    "NumberType",
     "ProfileGeneric",
     "Provenance",
     "Push",
     "PushKind",
     "Quirk",
     "Relay",
+    "SecretChange",
+    "SecretName",
+    "Setting",
+    "SettingName",
     "Stamp",
     "Time",
     "check_matches",

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from gateway.errors import ConfigError, ConfigErrors
+from gateway.profile.management import management_faults
 from gateway.profile.matching import check_matches
 from gateway.profile.strict_toml import NOT_SHOWN, read_toml, suggestion, validate
 from gateway.profile.words import Attribute, Capture, FirmwareProfile
@@ -158,6 +159,7 @@ def _faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
             )
     if profile.push is not None:
         yield from _twice(file, "push.setups", [str(name) for name in profile.push.setups.values()])
+    yield from management_faults(profile, file)
     for index, capture in enumerate(profile.captures):
         yield from _capture_faults(profile, capture, file, f"capture[{index}]")
 
@@ -199,8 +201,7 @@ def _capture_faults(
 def named_attributes(profile: FirmwareProfile, capture: Capture) -> dict[str, Attribute]:
     """What the values of a capture may be ``of``; empty when its profile is not there."""
     if not capture.profile:
-        shown = profile.display.objects if profile.display else ()
-        return {entry.name: entry for entry in (*profile.objects, *shown)}
+        return {entry.name: entry for entry in profile.writable_objects}
     for generic in profile.profile_generics:
         if generic.label == capture.profile:
             return {column.name: column for column in generic.columns}

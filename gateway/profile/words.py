@@ -18,6 +18,7 @@ from pydantic import Field
 from gateway.errors import UsageError
 from gateway.model import CaptureObject, ProfileKind, buffer_label
 from gateway.profile.event_words import EventCode, EventName, Name, Push, Slug
+from gateway.profile.management import Management
 from gateway.profile.strict_toml import ObisText, Table, suggestion, table, text_as
 
 ClientSap = Annotated[int, Field(ge=1, le=127)]
@@ -56,6 +57,7 @@ class KeyName(StrEnum):
 
     LLS_PASSWORD = "lls_password"  # noqa: S105 a name, not a secret
     HLS_SECRET = "hls_secret"  # noqa: S105 a name, not a secret
+    HLS_SECRET_FIRMWARE = "hls_secret_firmware"  # noqa: S105 a name, not a secret
     GUEK = "guek"
     GAK = "gak"
     DEDICATED = "dedicated"
@@ -335,6 +337,7 @@ class FirmwareProfile:
     profile_generics: Annotated[tuple[ProfileGeneric, ...], Field(alias="profile_generic")] = ()
     relay: Relay | None = None
     display: Display | None = None
+    management: Management | None = None
     events: Table[Slug, Table[EventCode, Name]] = field(default_factory=dict)
     """Event log -> code -> meaning."""
     events_as_of: Annotated[date, text_as(_date)] | None = None
@@ -365,6 +368,11 @@ class FirmwareProfile:
             if entry.name == name:
                 return entry
         raise self._none("object", name, [entry.name for entry in self.objects])
+
+    @property
+    def writable_objects(self) -> tuple[Attribute, ...]:
+        """Objects that ``[management]`` may name: those read by themselves, and the mirrors."""
+        return (*self.objects, *(self.display.objects if self.display else ()))
 
     def name_of(self, source: CaptureObject, kind: ProfileKind | None = None) -> str | None:
         """What an attribute is called, in the columns of ``kind`` first; None if nowhere named."""

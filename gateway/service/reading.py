@@ -16,6 +16,7 @@ import structlog
 
 from gateway.dlms.plan import DAY_S, Span, missing, month_starts, spans
 from gateway.errors import GatewayError, PeerRefused, Preempted, SecurityError, StoreError
+from gateway.keys import MeterKeys
 from gateway.model import MeterId, ProfileKind
 from gateway.poller import Poller, Priority
 from gateway.profile import Access, FirmwareProfile
@@ -69,6 +70,8 @@ class ReadingLoop:
     """Numbers in [0, 1): meters that are due at one instant are not all asked in one second."""
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
+    renewed: dict[MeterId, MeterKeys] = field(default_factory=dict)
+    """Keys that were changed since the start."""
 
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
@@ -301,30 +304,35 @@ class ReadingLoop:
         )
 
         async def job(transport: Transport) -> None:
+            present = self._present(access)
             await transport.flush()
             opened = await self.sessions.associate(
-                access, association, transport, make_room=self._make_room
+                present, association, transport, make_room=self._make_room
             )
             try:
                 self.figures.sessions += 1
                 meter = MeterSession(
-                    access=access,
+                    access=present,
                     state=state,
                     session=opened,
                     readings=self.readings,
                     clock=self.clock,
                     figures=self.figures,
                     stored=self.stored,
-                    remember=partial(self.sessions.remember, access, association, opened),
+                    remember=partial(self.sessions.remember, present, association, opened),
                 )
                 visit = Visit(meter=meter, meter_clock=clock, cadences=self.cadences)
                 await visit.run(tasks)
             finally:
-                await self.sessions.leave(access, association, opened)
+                await self.sessions.leave(present, association, opened)
 
         await self.poller.submit(job, Priority.ROUTINE)
         if await clock.may_be_set():
             await self.poller.submit(partial(self._set_clock, access, clock), Priority.ROUTINE)
+
+    def _present(self, access: MeterAccess) -> MeterAccess:
+        """Asked when its turn on the wire has come: keys may have changed while it waited."""
+        return replace(access, keys=self.renewed.get(access.meter, access.keys))
 
     def _make_room(self) -> bool:
         return self.poller.urgent
@@ -333,6 +341,7 @@ class ReadingLoop:
         self, access: MeterAccess, clock: MeterClock, transport: Transport
     ) -> None:
         association = access.profile.time.set_with
+        access = self._present(access)
         await transport.flush()
         opened = await self.sessions.associate(
             access, association, transport, make_room=self._make_room

@@ -28,6 +28,7 @@ from gateway.profile import FirmwareProfile, load_profile
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
+from gateway.service.jobs import JobLoop, JobRunner
 from gateway.service.meter_state import Cadences
 from gateway.service.push import PushListener, open_ports
 from gateway.service.pushed import PushKeeper
@@ -35,6 +36,7 @@ from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
 from gateway.service.uplink import UplinkLoop
 from gateway.store.counters import CounterStore
+from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.retention import Budget
 from gateway.store.stream import STREAM
@@ -66,6 +68,7 @@ class Parts:
 
     readings: StoreDoor[ReadingsStore]
     counters: StoreDoor[CounterStore]
+    jobs: StoreDoor[JobStore]
     keystore: Keystore
     profiles: Mapping[str, FirmwareProfile]
     clock: Clock
@@ -79,6 +82,7 @@ class Parts:
         """Close the stores."""
         await self.readings.close()
         await self.counters.close()
+        await self.jobs.close()
 
 
 async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Parts:
@@ -109,9 +113,11 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
         ),
         name="readings",
     )
+    jobs = await StoreThread.open(lambda: JobStore.open(stores.jobs_file), name="jobs")
     return Parts(
         readings=readings,
         counters=counters,
+        jobs=jobs,
         keystore=keystore,
         profiles=profiles,
         clock=clock,
@@ -186,6 +192,7 @@ class Service:
         self.uplink: UplinkLoop | None = None
         self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
         self.wires = [self._reading_loop(wire) for wire in site.wires]
+        self.jobs = self._job_loop()
         self.coverage = CoverageWatch(
             readings=parts.readings,
             clock=parts.clock,
@@ -227,6 +234,7 @@ class Service:
                 tasks.create_task(kept_up, name="uplink")
             if self.push is not None:
                 tasks.create_task(_kept_up("push", self.push.run), name="push")
+            tasks.create_task(_kept_up("jobs", self.jobs.run), name="jobs")
             tasks.create_task(_kept_up("housekeeping", house.run), name="housekeeping")
             tasks.create_task(_kept_up("coverage", self.coverage.run), name="coverage")
 
@@ -334,6 +342,28 @@ class Service:
             keeper=PushKeeper(readings=parts.readings, clock=parts.clock, stored=self._stored),
             clock=parts.clock,
         )
+
+    def _job_loop(self) -> JobLoop:
+        parts = self._parts
+        runner = JobRunner(
+            sessions=self.sessions,
+            jobs=parts.jobs,
+            clock=parts.clock,
+            random_bytes=parts.random_bytes,
+            keystore=parts.keystore,
+            renewed=self._renew_keys,
+        )
+        wires = {
+            access.meter: (loop.poller, access) for loop in self.wires for access in loop.meters
+        }
+        return JobLoop(runner=runner, wires=wires, jobs=parts.jobs, clock=parts.clock)
+
+    def _renew_keys(self, access: MeterAccess) -> None:
+        """Keys of a meter were changed: whoever talks to it next takes the new ones."""
+        self.jobs.renew(access)
+        for loop in self.wires:
+            if loop.poller is self.jobs.wires[access.meter][0]:
+                loop.renewed[access.meter] = access.keys
 
     def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:
         """The meters that can be read; one without keys is told and costs the others nothing."""

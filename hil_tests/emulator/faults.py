@@ -47,5 +47,13 @@ class Faults:
     """Octets that are no frame, before every answer."""
     split_octets: int = 0
     """Answers leave in pieces of so many octets; 0 = whole."""
+    power_cut_in_block: int | None = None
+    """Its supply goes away once, while it takes this block of an image."""
+    slow_verification: int = 0
+    """Verifying an image takes so many looks at its status; the request is refused for now."""
+    new_keys_at_once: bool = False
+    """The answer to a key transfer is protected by the new key already."""
+    forgets_counters: bool = False
+    """A new encryption key lets the received counters of all clients begin anew."""
     drop_every: int = 0
     """Every n-th answer is lost on the wire; 0 = none."""

@@ -16,7 +16,8 @@ from gateway.dlms.cosem_time import TimeRules
 from gateway.errors import UsageError
 from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
-from hil_tests.emulator.meter import MANUFACTURER, Meter, MeterSettings
+from hil_tests.emulator.meter import Meter, MeterSettings
+from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.push import Pusher, push_source
 from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
@@ -70,7 +71,7 @@ def make_meter(
     return Meter(
         settings,
         household_of(scenario, entry),
-        server_title=keys.server_title,
+        keys=keys,
         rules=TimeRules(scenario.zone_minutes, scenario.deviation_sign),
         now_s=now_s,
     )

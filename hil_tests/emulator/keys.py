@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import shake_256
 from itertools import count
@@ -21,12 +21,15 @@ from gateway.model import Secret
 
 _KEY_OCTETS: Final = 16
 _COUNTERS_PER_RUN: Final = 1 << 20
-_NAMES: Final = ("hls_secret", "guek", "gak")
+_NAMES: Final = ("hls_secret", "hls_secret_firmware", "guek", "gak", "master")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MeterKeys:
-    """Secrets and titles of one meter; ``counters`` yields its own invocation counters."""
+    """Secrets and titles of one meter; ``counters`` yields its own invocation counters.
+
+    A secret that is changed holds for the next association; ``file`` keeps it, if there is one.
+    """
 
     lls_password: Secret
     hls_secret: Secret
@@ -34,6 +37,29 @@ class MeterKeys:
     gak: Secret
     server_title: bytes
     counters: Iterator[int]
+    hls_secret_firmware: Secret
+    master: Secret
+    file: Path | None = None
+    on_change: Callable[[], None] | None = None
+    """Told of each change at once."""
+    changes: int = 0
+    """Secrets that were changed so far."""
+
+    def change(self, name: str, secret: Secret) -> None:
+        """Take another secret, durably."""
+        setattr(self, name, secret)
+        self.changes += 1
+        if self.file is not None:
+            write_private(self.file, self._text())
+        if self.on_change is not None:
+            self.on_change()
+
+    def _text(self) -> str:
+        return _lines(
+            self.server_title,
+            self.lls_password.reveal().decode("latin-1"),
+            {name: getattr(self, name).reveal().hex() for name in _NAMES},
+        )
 
 
 def server_title(manufacturer: str, serial: str) -> bytes:
@@ -56,10 +82,13 @@ def keys_for(directory: Path, serial: str, manufacturer: str) -> tuple[MeterKeys
     return MeterKeys(
         lls_password=password,
         hls_secret=drawn["hls_secret"],
+        hls_secret_firmware=drawn["hls_secret_firmware"],
         guek=drawn["guek"],
         gak=drawn["gak"],
+        master=drawn["master"],
         server_title=title,
         counters=_counters(directory / f"{serial}.counter"),
+        file=path,
     ), path
 
 
@@ -73,8 +102,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _fresh(title: bytes) -> str:
-    lines = [f'lls_password = "{secrets.token_hex(_KEY_OCTETS // 2)}"']
-    lines += [f'{name} = "{secrets.token_hex(_KEY_OCTETS)}"' for name in _NAMES]
+    drawn = {name: secrets.token_hex(_KEY_OCTETS) for name in _NAMES}
+    return _lines(title, secrets.token_hex(_KEY_OCTETS // 2), drawn)
+
+
+def _lines(title: bytes, password: str, keys: Mapping[str, str]) -> str:
+    lines = [f'lls_password = "{password}"']
+    lines += [f'{name} = "{text}"' for name, text in keys.items()]
     lines.append(f'server_system_title = "{title.hex()}"')
     return "\n".join(lines) + "\n"
 

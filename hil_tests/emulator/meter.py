@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
@@ -18,26 +20,30 @@ from gateway.model import CaptureObject, Obis
 from hil_tests.emulator import catalogue, octets
 from hil_tests.emulator.buffers import Buffer, Capture
 from hil_tests.emulator.catalogue import Model
+from hil_tests.emulator.configuration import Configuration
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
 from hil_tests.emulator.event_logs import log_captures
 from hil_tests.emulator.faults import Faults
-from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
+from hil_tests.emulator.household import DAY_S, Household
+from hil_tests.emulator.image import ImageStore
 from hil_tests.emulator.incidents import Incident, Incidents
+from hil_tests.emulator.keys import MeterKeys
 from hil_tests.emulator.measuring import Measuring
+from hil_tests.emulator.nameplate import MANUFACTURER, nameplate_objects
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
-    UTILITY_SETTINGS,
     CosemObject,
-    Getter,
     by_key,
     constant,
     data_object,
     decoded,
 )
 from hil_tests.emulator.push_setups import SetupObjects
+from hil_tests.emulator.secrets import secret_setter, transfer_keys
 from hil_tests.emulator.system import (
+    BY_NAME,
     association_objects,
     counter_objects,
     naming_objects,
@@ -53,11 +59,8 @@ from hil_tests.emulator.truth import (
     month_starts,
 )
 
-MANUFACTURER: Final = "EMU"
-"""Three-letter manufacturer code (FLAG) of emulated meters; nobody's in the field."""
-FIRMWARE: Final = "EMU-1.0"
-
 _FIFO: Final = 1
+_STATUS_WORD: Final = "0.0.94.91.18.255"
 _SHIFT_MOST_S: Final = 900
 _NOTHING: Final = CaptureObject(0, Obis(bytes(6)), 0)
 """sort_object of a profile that is not sorted."""
@@ -90,13 +93,14 @@ class Meter:
         settings: MeterSettings,
         household: Household,
         *,
-        server_title: bytes,
+        keys: MeterKeys,
         rules: TimeRules,
         now_s: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.household = household
-        self.last_received = dict.fromkeys((PUBLIC, METER_READER, UTILITY_SETTINGS), -1)
+        self.keys = keys
+        self.last_received = dict.fromkeys(BY_NAME, -1)
         """Highest invocation counter received, by association."""
         self.counters_refused = 0
         """APDUs that were refused because their invocation counter did not rise."""
@@ -104,6 +108,8 @@ class Meter:
         self.switch = LoadSwitch(settings.model, settings.encoding, moved=self._switched)
         self.push_setups = SetupObjects()
         self.powered = True
+        self.configuration = Configuration(settings.capture_period_s, rules)
+        self.image = ImageStore(settings.faults)
         self._rules = rules
         self._now_s = now_s
         self._started_s = now_s()
@@ -120,7 +126,7 @@ class Meter:
         )
         self._buffers: dict[Obis, Buffer] = {}
         self._objects: Mapping[tuple[int, Obis], CosemObject] = by_key(
-            self._make_objects(server_title)
+            self._make_objects(keys.server_title)
         )
         self._names = {obis for _, obis in self._objects}
 
@@ -184,7 +190,19 @@ class Meter:
     def _switched(self, connected: bool) -> None:
         self.incidents.happen(Incident.LOAD_DISCONNECTED, self._clock_s(), ended=connected)
 
-    # -- requests ----------------------------------------------------------------------------
+    def is_away(self) -> bool:
+        """Let what is scheduled happen; whether the meter restarts and answers nothing."""
+        now_s = self._now_s() + self._offset_s
+        if self.configuration.tick(now_s):
+            with suppress(AccessRefused):
+                self.image.activate()
+        return self.image.tick(now_s)
+
+    def _transfer_keys(self, data: Data | None) -> None:
+        before = self.keys.guek
+        transfer_keys(self.keys, data)
+        if self.settings.faults.forgets_counters and self.keys.guek != before:
+            self.last_received.update(dict.fromkeys(self.last_received, -1))
 
     def _find(self, association: str, class_id: int, obis: Obis) -> CosemObject:
         obis = resolve_current(association, class_id, obis)
@@ -230,16 +248,26 @@ class Meter:
         settings = self.settings
         yield from naming_objects(settings.device_name)
         yield from counter_objects(self.last_received)
-        yield from security_objects(server_title, settings.policy)
+        yield from security_objects(server_title, settings.policy, self._transfer_keys)
         yield from association_objects(
             self._listed,
             settings.mechanisms,
             lambda name: settings.ciphered and name != PUBLIC,
+            partial(secret_setter, self.keys),
         )
         yield self._clock_object()
         yield from self.switch.objects()
         yield from self.push_setups.objects()
-        yield from self._data_objects()
+        yield from self.configuration.objects()
+        yield self.image.object()
+        yield from nameplate_objects(
+            settings.model,
+            settings.encoding,
+            settings.serial,
+            version=lambda: self.image.version,
+            tampers=lambda: self.incidents.tampers,
+        )
+        yield data_object(_STATUS_WORD, self.incidents.status_word)
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
 
@@ -266,36 +294,6 @@ class Meter:
             methods={ClockMethod.SHIFT_TIME: self._shift_clock},
             public=True,
         )
-
-    def _data_objects(self) -> Iterator[CosemObject]:
-        settings = self.settings
-        single = settings.model is Model.SINGLE_PHASE
-        small = settings.encoding is Encoding.INTEGER
-        count = octets.double_long_unsigned if small else octets.long_unsigned
-        programmed = octets.unsigned if small else octets.long_unsigned
-        text = octets.visible_string
-        values: dict[str, Data | Getter] = {
-            "0.0.96.1.0.255": text(settings.serial),
-            "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
-            "0.0.96.1.1.255": text("Emulated Meters"),
-            "1.0.0.2.0.255": text(FIRMWARE),
-            "0.0.94.91.9.255": octets.unsigned(6 if single else 7),
-            "0.0.94.91.11.255": text("D1" if single else "D2"),
-            "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
-            "0.0.96.1.4.255": octets.long_unsigned(2025),
-            "0.0.94.91.0.255": lambda: count(self.incidents.tampers),
-            "0.0.94.91.18.255": self.incidents.status_word,
-            "0.0.0.1.0.255": octets.double_long_unsigned(0),
-            "0.0.96.2.0.255": programmed(0),
-            "0.0.96.7.0.255": octets.double_long_unsigned(0),
-            "0.0.96.10.1.255": octets.unsigned(0),
-            "0.1.96.12.5.255": octets.unsigned(0),
-            "1.0.0.8.0.255": octets.long_unsigned(QUARTER_S),
-            "1.0.0.8.4.255": octets.long_unsigned(settings.capture_period_s),
-            "1.0.0.8.5.255": octets.double_long_unsigned(DAY_S),
-        }
-        for name, value in values.items():
-            yield data_object(name, value, public=name == "0.0.96.1.0.255")
 
     # -- profiles ----------------------------------------------------------------------------
 

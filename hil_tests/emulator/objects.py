@@ -22,6 +22,7 @@ from hil_tests.emulator import octets
 PUBLIC: Final = "public"
 METER_READER: Final = "meter_reader"
 UTILITY_SETTINGS: Final = "utility_settings"
+FIRMWARE: Final = "firmware"
 """Names of the associations, as the firmware profiles call them."""
 
 Getter = Callable[[], Data | bytes]
@@ -56,6 +57,8 @@ class CosemObject:
     hidden: frozenset[int] = frozenset()
     """Attributes that exist and that nobody may read: secrets."""
     public: bool = False
+    writers: frozenset[str] = frozenset({UTILITY_SETTINGS})
+    """Associations that may write what has a setter, and invoke methods."""
 
     @property
     def key(self) -> tuple[int, Obis]:
@@ -64,14 +67,16 @@ class CosemObject:
 
     def access(self, association: str, attribute: int) -> Access:
         """What the association may do with an attribute."""
-        if attribute in self.hidden or (association == PUBLIC and not self.public):
+        writable = association in self.writers and attribute in self.setters
+        if attribute in self.hidden:
+            return Access.WRITE if writable else Access.NONE
+        if association == PUBLIC and not self.public:
             return Access.NONE
-        writable = association == UTILITY_SETTINGS and attribute in self.setters
         return Access.READ_WRITE if writable else Access.READ
 
     def may_invoke(self, association: str, method: int) -> bool:
         """Whether the association may invoke a method."""
-        return association == UTILITY_SETTINGS and method in self.methods
+        return association in self.writers and method in self.methods
 
     def get(self, association: str, attribute: int) -> bytes:
         """A-XDR of an attribute; raise AccessRefused."""

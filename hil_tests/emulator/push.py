@@ -26,7 +26,8 @@ from gateway.dlms.selective_access import EntryDescriptor
 from gateway.model import Obis
 from hil_tests.emulator import octets
 from hil_tests.emulator.keys import MeterKeys
-from hil_tests.emulator.meter import MANUFACTURER, Meter
+from hil_tests.emulator.meter import Meter
+from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.objects import METER_READER
 from hil_tests.emulator.push_setups import Address, PushSetup
 

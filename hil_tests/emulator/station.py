@@ -11,14 +11,23 @@ from hashlib import shake_256
 from gateway.dlms.association.server import ServerConnection
 from gateway.dlms.association.settings import Authentication, ServerSettings
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
-from gateway.dlms.link import NEED_DATA, Link, LinkEvent, LinkOpened, NeedData, Role
+from gateway.dlms.link import (
+    NEED_DATA,
+    ApduReceived,
+    Link,
+    LinkEvent,
+    LinkOpened,
+    NeedData,
+    Role,
+)
 from gateway.dlms.security import GlobalKeys, ProtectionSettings, SecurityPolicy
 from gateway.dlms.wrapper import WrapperLink
 from gateway.errors import RemoteProtocolError
 from hil_tests.emulator.faults import Faults
+from hil_tests.emulator.image import PowerCut
 from hil_tests.emulator.keys import MeterKeys
 from hil_tests.emulator.meter import Meter
-from hil_tests.emulator.objects import METER_READER, PUBLIC, UTILITY_SETTINGS
+from hil_tests.emulator.objects import FIRMWARE, METER_READER, PUBLIC, UTILITY_SETTINGS
 from hil_tests.emulator.scenario import (
     Ciphering,
     MeterScenario,
@@ -42,6 +51,7 @@ def mechanisms(scenario: MeterScenario) -> dict[str, Authentication]:
         PUBLIC: Authentication.NONE,
         METER_READER: Authentication.LLS,
         UTILITY_SETTINGS: Authentication.HLS_GMAC if gmac else Authentication.HLS_AES,
+        FIRMWARE: Authentication.HLS_AES,
     }
 
 
@@ -85,13 +95,16 @@ def offer(scenario: MeterScenario, keys: MeterKeys, meter: Meter, name: str) -> 
         name=name,
         authentication=mechanism,
         lls_password=keys.lls_password,
-        hls_secret=keys.hls_secret,
+        hls_secret=keys.hls_secret_firmware if name == FIRMWARE else keys.hls_secret,
         protection=protection if keyed else None,
         max_pdu_octets=scenario.pdu_octets,
         general_block_window=scenario.general_block_window or None,
         refuse_with=scenario.faults.refuse_with,
         random_bytes=secrets.token_bytes,
     )
+
+
+_AARQ = b"\x60"
 
 
 class Station:
@@ -108,6 +121,8 @@ class Station:
         self._meter = meter
         self._events: deque[LinkEvent] = deque()
         self._connection: ServerConnection | None = None
+        self._made_at = 0
+        """How many secrets had been changed when the connection was made."""
 
     @property
     def turnaround_ms(self) -> int:
@@ -119,7 +134,8 @@ class Station:
 
         A meter never gives up: octets that break the link end it, and it waits for the next.
         """
-        if self._scenario.faults.silent:
+        if self._scenario.faults.silent or self._meter.is_away():
+            self._begin_anew()
             return b""
         if not self._meter.powered:
             self._link = make_link(self._scenario)
@@ -129,28 +145,46 @@ class Station:
         try:
             while (event := self._link.next_event()) is not NEED_DATA:
                 self._pass_on(event)
-        except RemoteProtocolError:
-            self._link = make_link(self._scenario)
-            self._connection = None
+        except (RemoteProtocolError, PowerCut):
+            self._begin_anew()
             return b""
         return self._link.data_to_send()
 
+    def _begin_anew(self) -> None:
+        self._link = make_link(self._scenario)
+        self._events.clear()
+        self._connection = None
+
     def _pass_on(self, event: LinkEvent) -> None:
-        if isinstance(event, LinkOpened):
+        keys = self._meter.keys
+        is_aarq = isinstance(event, ApduReceived) and event.apdu[:1] == _AARQ
+        renewed = is_aarq and self._connection is not None and keys.changes != self._made_at
+        if isinstance(event, LinkOpened) or renewed:
+            self._made_at = keys.changes
             make = self._offers.get(self._link.client_sap or 0)
             # A client SAP that the meter does not know gets no answer at all.
             passed = _PassedLink(self._link, self._events)
             self._connection = make and ServerConnection(passed, make(), self._meter)
+        if renewed:
+            self._events.append(LinkOpened())
         if self._connection is None:
             return
         self._events.append(event)
+        if self._scenario.faults.new_keys_at_once:
+            keys.on_change = self._rekey
         refused = self._connection.counters_refused
         while self._connection.next_event() is not NEED_DATA:
             continue
         self._meter.counters_refused += self._connection.counters_refused - refused
-        name = self._names[self._link.client_sap or 0]
-        counters = self._meter.last_received
-        counters[name] = max(counters[name], self._connection.last_received_counter)
+        if keys.changes == self._made_at or not self._scenario.faults.forgets_counters:
+            name = self._names[self._link.client_sap or 0]
+            counters = self._meter.last_received
+            counters[name] = max(counters[name], self._connection.last_received_counter)
+
+    def _rekey(self) -> None:
+        keys = self._meter.keys
+        if self._connection is not None:
+            self._connection.rekey(GlobalKeys(encryption=keys.guek, authentication=keys.gak))
 
 
 class _PassedLink:

@@ -7,14 +7,22 @@ from typing import Final, NamedTuple
 
 from gateway.dlms.association.settings import Authentication
 from gateway.dlms.axdr import Data
-from gateway.dlms.classes import CURRENT_ASSOCIATION, ClassId
+from gateway.dlms.classes import (
+    CURRENT_ASSOCIATION,
+    AssociationMethod,
+    ClassId,
+    SecuritySetupMethod,
+)
 from gateway.model import Obis
 from hil_tests.emulator import octets
 from hil_tests.emulator.objects import (
+    FIRMWARE,
     METER_READER,
     PUBLIC,
     UTILITY_SETTINGS,
     CosemObject,
+    Method,
+    Setter,
     constant,
     data_object,
 )
@@ -50,6 +58,7 @@ ASSOCIATIONS: Final = (
     AssociationName(PUBLIC, 16, 1),
     AssociationName(METER_READER, 32, 2),
     AssociationName(UTILITY_SETTINGS, 48, 3),
+    AssociationName(FIRMWARE, 80, 5),
 )
 BY_NAME: Final = {association.name: association for association in ASSOCIATIONS}
 
@@ -83,7 +92,7 @@ def naming_objects(device_name: bytes) -> list[CosemObject]:
     return [name, sap]
 
 
-def security_objects(server_title: bytes, policy: int) -> list[CosemObject]:
+def security_objects(server_title: bytes, policy: int, transfer: Method) -> list[CosemObject]:
     """Security setup (class 64) of the ciphered associations; keys are never readable."""
     return [
         CosemObject(
@@ -95,6 +104,7 @@ def security_objects(server_title: bytes, policy: int) -> list[CosemObject]:
                 4: constant(octets.octet_string(b"")),
                 5: constant(octets.octet_string(server_title)),
             },
+            methods={SecuritySetupMethod.KEY_TRANSFER: transfer},
         )
         for association in ASSOCIATIONS
         if association.name != PUBLIC
@@ -105,10 +115,11 @@ def association_objects(
     listed: Callable[[], Iterable[CosemObject]],
     mechanisms: Mapping[str, Authentication],
     ciphered: Callable[[str], bool],
+    secret_setter: Callable[[str], Setter],
 ) -> list[CosemObject]:
     """Association LN (class 15) objects; ``listed`` gives the whole object model."""
     return [
-        _association(association, listed, mechanisms[association.name], ciphered)
+        _association(association, listed, mechanisms[association.name], ciphered, secret_setter)
         for association in ASSOCIATIONS
     ]
 
@@ -118,8 +129,15 @@ def _association(
     listed: Callable[[], Iterable[CosemObject]],
     mechanism: Authentication,
     ciphered: Callable[[str], bool],
+    secret_setter: Callable[[str], Setter],
 ) -> CosemObject:
     name = association.name
+    take = secret_setter(name)
+    is_high = mechanism not in (Authentication.NONE, Authentication.LLS)
+
+    def take_high(data: Data | None) -> None:
+        take(octets.NULL if data is None else data)
+
     context = _CONTEXT_CIPHERED if ciphered(name) else _CONTEXT_NAME
 
     def object_list() -> Data:
@@ -144,6 +162,8 @@ def _association(
             8: constant(octets.enum(_ASSOCIATED)),
             9: constant(octets.logical_name(Obis.parse(f"0.0.43.0.{association.instance}.255"))),
         },
+        setters={7: take} if mechanism is Authentication.LLS else {},
+        methods={AssociationMethod.CHANGE_HLS_SECRET: take_high} if is_high else {},
         hidden=frozenset({7}),
         public=association.name == PUBLIC,
     )

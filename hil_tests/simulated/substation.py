@@ -23,14 +23,15 @@ from gateway.service.clock import LoopClock
 from gateway.service.simulation import run_simulated
 from gateway.service.supervisor import Parts, Service
 from gateway.store.counters import CounterStore
+from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
 from gateway.url import TransportUrl, parse_url
 from hil_tests.emulator.fleet import make_meter
 from hil_tests.emulator.keys import keys_for
-from hil_tests.emulator.meter import MANUFACTURER
 from hil_tests.emulator.meter import Meter as EmulatedMeter
+from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.scenario import MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import Station
 from hil_tests.emulator.trouble import TroubledStation
@@ -189,6 +190,7 @@ class Substation:
         return Parts(
             readings=InlineStore(readings),
             counters=InlineStore(counters),
+            jobs=InlineStore(JobStore.open(stores.jobs_file)),
             keystore=keystore,
             profiles={name: load_profile(name) for name in set(self.profiles.values())},
             clock=self.clock,

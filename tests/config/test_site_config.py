@@ -148,7 +148,7 @@ WRONG = [
     ("id='gw/#'", "gateway.id = 'gw/#': must be 1 to 64 letters"),
     ("zone_minutes='IST'", "gateway.zone_minutes = 'IST': must be a valid integer"),
     ("zone_minutes=9000", "gateway.zone_minutes = 9000: must be less than or equal to 840"),
-    ("[stores]\nreadings = 'counters.db'", "stores = '(a table)'", "are five files"),
+    ("[stores]\nreadings = 'counters.db'", "stores = '(a table)'", "are six files"),
     ("[stores]\nbulk_days = 9999", "stores = '(a table)'", "bulk_days must be at most"),
     ("[stores]\nkekfile = 'x'", "stores.kekfile = '(not shown)'", "did you mean 'kek_file'?"),
     ("[uplink]\nport = 88830", "uplink.port = 88830", "65535"),
@@ -222,7 +222,7 @@ WRONG_METERS = [
     (
         "serial = 'A2'",
         "serial = 'A2'\nassociation = 'meter_reeder'",
-        "meter A2.association = 'meter_reeder': must be one of meter_reader, public, push",
+        "meter A2.association = 'meter_reeder': must be one of firmware, meter_reader, public",
         "did you mean 'meter_reader'?",
     ),
     (

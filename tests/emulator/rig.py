@@ -81,6 +81,8 @@ class Rig:
             hls_secret=Secret(bytes(range(16))),
             guek=Secret(bytes(range(16, 32))),
             gak=Secret(bytes(range(32, 48))),
+            hls_secret_firmware=Secret(bytes(range(48, 64))),
+            master=Secret(bytes(range(64, 80))),
             server_title=SERVER_TITLE,
             counters=count(1),
         )
@@ -96,7 +98,7 @@ class Rig:
                 faults=entry.faults,
             ),
             home,
-            server_title=SERVER_TITLE,
+            keys=self.keys,
             rules=RULES,
             now_s=lambda: self.now_s,
         )
@@ -126,7 +128,9 @@ class Rig:
         settings = ClientSettings(
             authentication=mechanism,
             lls_password=self.keys.lls_password,
-            hls_secret=self.keys.hls_secret,
+            hls_secret=self.keys.hls_secret_firmware
+            if name == "firmware"
+            else self.keys.hls_secret,
             protection=ProtectionSettings(
                 keys=GlobalKeys(encryption=self.keys.guek, authentication=self.keys.gak),
                 own_title=b"TST\x00\x00\x00\x00\x01",

@@ -98,6 +98,8 @@ def test_keys_are_private_and_no_public_file_names_them(tmp_path):
                     "hls_secret",
                     "guek",
                     "gak",
+                    "hls_secret_firmware",
+                    "master",
                     "server_system_title",
                 }
                 for name in ("lls_password", "hls_secret", "guek", "gak"):

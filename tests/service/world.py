@@ -18,7 +18,7 @@ from typing import Any
 from gateway.config import Clocks, Gateway, Meter, PushListener, Reading, Site, Stores, Wire
 from gateway.config import Uplink as UplinkTable
 from gateway.config.words import BackendKey
-from gateway.errors import GatewayError, LinkLost, NoAnswer
+from gateway.errors import GatewayError
 from gateway.keys import Keystore, MeterKeys, create_kek
 from gateway.model import MeterId, ProfileKind
 from gateway.profile import load_profile
@@ -26,11 +26,11 @@ from gateway.service.clock import LoopClock
 from gateway.service.simulation import run_simulated
 from gateway.service.supervisor import Parts, Service
 from gateway.store.counters import CounterStore
+from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
 from gateway.transport.listener import Admit
-from gateway.transport.port import Transport
 from gateway.uplink import topics
 from gateway.uplink.command import Commit, ranges_of, sign_command
 from gateway.uplink.events import EventsMessage, decode_events
@@ -42,6 +42,7 @@ from gateway.uplink.signature import SigningKey
 from gateway.uplink.topics import Kind
 from gateway.url import TransportUrl, parse_url
 from hil_tests.emulator.household import DAY_S
+from hil_tests.joined import JoinedTransport
 from tests.emulator.rig import INSTALLED_S, SERVER_TITLE, Rig, meter_scenario
 
 GATEWAY = "gw-test"
@@ -49,41 +50,16 @@ START_S = INSTALLED_S + 45 * DAY_S + 50_000
 __all__ = ["GATEWAY", "START_S", "Backend", "StationTransport", "World", "run_simulated"]
 
 
-class StationTransport(Transport):
+class StationTransport(JoinedTransport):
     """A transport with emulated meters on its other end; silence takes simulated time."""
 
     def __init__(self, rigs: list[Rig], now_s: Callable[[], int], lost: Callable[[], bool]) -> None:
-        self._rigs = rigs
-        self._now_s = now_s
-        self._lost = lost
-        self._answers: list[bytes] = []
+        def exchange(data: bytes) -> list[bytes]:
+            for rig in rigs:
+                rig.now_s = now_s()
+            return [piece for rig in rigs for piece in rig.exchange(data)]
 
-    async def connect(self) -> None:
-        if self._lost():
-            raise LinkLost("the wire is not there")
-
-    async def receive(self, timeout_s: float) -> bytes:
-        if self._lost():
-            raise LinkLost("the wire went away")
-        await asyncio.sleep(0.02)
-        if not self._answers:
-            await asyncio.sleep(timeout_s)
-            raise NoAnswer(f"nothing for {timeout_s:g} s")
-        return self._answers.pop(0)
-
-    async def send(self, data: bytes) -> None:
-        if self._lost():
-            raise LinkLost("the wire went away")
-        for rig in self._rigs:
-            rig.now_s = self._now_s()
-            self._answers += rig.exchange(data)
-
-    async def flush(self) -> int:
-        dropped, self._answers = sum(map(len, self._answers)), []
-        return dropped
-
-    async def close(self) -> None:
-        self._answers = []
+        super().__init__(exchange, lost)
 
 
 @dataclass
@@ -237,18 +213,21 @@ class World:
             create_kek(stores.kek_file)
         keystore = Keystore.open(stores.keystore, stores.kek_file)
         mine = self.rig.keys
-        keystore.import_keys(
-            MeterId(self.serial),
-            self.keys_changed(
-                MeterKeys(
-                    lls_password=mine.lls_password,
-                    hls_secret=mine.hls_secret,
-                    guek=mine.guek,
-                    gak=mine.gak,
-                    server_system_title=SERVER_TITLE,
-                )
-            ),
-        )
+        if MeterId(self.serial) not in keystore.meters():
+            keystore.import_keys(
+                MeterId(self.serial),
+                self.keys_changed(
+                    MeterKeys(
+                        lls_password=mine.lls_password,
+                        hls_secret=mine.hls_secret,
+                        guek=mine.guek,
+                        gak=mine.gak,
+                        hls_secret_firmware=mine.hls_secret_firmware,
+                        master=mine.master,
+                        server_system_title=SERVER_TITLE,
+                    )
+                ),
+            )
         witness = Witness(stores.witness)
         readings = ReadingsStore.open(
             stores.readings,
@@ -265,7 +244,9 @@ class World:
             random_bytes=self.randomness.randbytes,
         )
         self.store = readings
+        jobs = JobStore.open(stores.jobs_file)
         return Parts(
+            jobs=InlineStore(jobs),
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
@@ -321,7 +302,7 @@ class World:
         clock = self.clock = LoopClock(self.now_s * 1_000_000, synchronised=self.synchronised)
         clock.now_us()
         parts = self.parts(clock)
-        service = Service(self.site(), parts)
+        service = self.service = Service(self.site(), parts)
         backend = asyncio.create_task(self.backend.run())
         running = asyncio.create_task(service.run())
         done_s = 0.0

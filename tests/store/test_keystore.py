@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError, SecurityError, UsageError
+from gateway.errors import ConfigError, SecurityError, StoreFull, UsageError
 from gateway.keys import Keystore, MeterKeys, Role, create_kek, load_keys_file
 from gateway.model import MeterId, Secret
 
@@ -185,7 +185,10 @@ def test_a_keys_file_gives_what_it_states(tmp_path):
         (f"gak = {int(GAK.hex(), 16)}", "gak.*must be a string"),
         ('lls_password = ""', "lls_password.*1 to 64 octets; 0 given"),
         ('client_system_title = "00"', "client_system_title.*8 octets; 1 given"),
-        (f'gue = "{GUEK.hex()}"', "gue .*keys are lls_password, hls_secret, guek"),
+        (
+            f'gue = "{GUEK.hex()}"',
+            "gue .*keys are lls_password, hls_secret, hls_secret_firmware, guek",
+        ),
         (f'guek = "{GUEK.hex()}', "must be TOML; wrong at (line 1|end)"),
         (f'guek = "{GUEK.hex()}"\nguek = "{GAK.hex()}"', "must be TOML; wrong at"),
         (f"{PASSWORD.decode()}", "must be TOML; wrong at line 1"),
@@ -241,3 +244,84 @@ def test_a_key_identity_tells_keys_apart_without_saying_them():
     assert len(KEYS.key_id) == 8
     assert KEYS.key_id not in GUEK.hex()
     assert MeterKeys().key_id == ""
+
+
+NEW = Secret(bytes(range(100, 116)))
+
+
+def states(directory: Path, role: str = "guek") -> list[str]:
+    entries = json.loads((directory / "keystore.json").read_bytes())["entries"]
+    return [entry["state"] for entry in entries if entry["role"] == role]
+
+
+def test_a_new_secret_is_stored_beside_the_active_one_until_the_meter_decides(
+    tmp_path, kek, keystore
+):
+    keystore.import_keys(M1, KEYS)
+    assert keystore.proposed(M1) is None
+    keystore.propose(M1, Role.GUEK, NEW)
+    opened = Keystore.open(tmp_path / "keystore.json", kek)
+    assert opened.proposed(M1) is Role.GUEK
+    assert opened.pending() == [M1]
+    assert opened.get(M1) == KEYS
+    assert opened.get_proposed(M1).guek == NEW
+    assert opened.get_proposed(M1).gak == KEYS.gak
+    assert opened.get_proposed(M1).key_id != opened.get(M1).key_id
+    opened.promote(M1)
+    assert opened.get(M1).guek == NEW
+    assert opened.pending() == []
+    assert states(tmp_path) == ["EXPIRED", "ACTIVE"]
+
+
+def test_a_withdrawn_secret_is_kept_and_never_active(tmp_path, keystore):
+    keystore.import_keys(M1, KEYS)
+    keystore.propose(M1, Role.GUEK, NEW)
+    keystore.withdraw(M1)
+    assert keystore.get(M1) == KEYS
+    assert states(tmp_path) == ["ACTIVE", "WITHDRAWN"]
+    keystore.propose(M1, Role.GUEK, Secret(bytes(16)))
+    assert states(tmp_path) == ["ACTIVE", "WITHDRAWN", "NEW"]
+
+
+def test_one_secret_of_a_meter_is_new_at_a_time_and_none_is_settled_that_is_not_there(
+    tmp_path, keystore
+):
+    keystore.import_keys(M1, KEYS)
+    keystore.import_keys(M2, KEYS)
+    for settle in (keystore.promote, keystore.withdraw, keystore.get_proposed):
+        with pytest.raises(UsageError, match="M1 has no new secret"):
+            settle(M1)
+    with pytest.raises(UsageError, match="is the one it has"):
+        keystore.propose(M1, Role.GUEK, Secret(GUEK))
+    with pytest.raises(UsageError, match="no hls_secret is known"):
+        keystore.propose(M1, Role.HLS_SECRET, NEW)
+    keystore.propose(M1, Role.GUEK, NEW)
+    keystore.propose(M2, Role.GAK, NEW)
+    with pytest.raises(UsageError, match="new guek that is not settled"):
+        keystore.propose(M1, Role.GAK, NEW)
+    content = (tmp_path / "keystore.json").read_text()
+    assert NEW.reveal().hex() not in content
+
+
+def test_another_process_import_is_seen_and_kept_when_a_secret_is_settled(tmp_path, kek, keystore):
+    keystore.import_keys(M1, KEYS)
+    keystore.propose(M1, Role.GUEK, NEW)
+    Keystore.open(tmp_path / "keystore.json", kek).import_keys(M2, KEYS)
+    keystore.promote(M1)
+    assert keystore.meters() == [M1, M2]
+    assert Keystore.open(tmp_path / "keystore.json", kek).get(M1).guek == NEW
+
+
+def test_a_keystore_that_cannot_be_written_is_in_memory_what_it_is_on_disk(
+    tmp_path, keystore, monkeypatch
+):
+    keystore.import_keys(M1, KEYS)
+
+    def full(*_: object) -> None:
+        raise StoreFull("no room")
+
+    monkeypatch.setattr("gateway.keys.keystore.replace_file", full)
+    with pytest.raises(StoreFull):
+        keystore.propose(M1, Role.GUEK, NEW)
+    assert keystore.proposed(M1) is None
+    assert states(tmp_path) == ["ACTIVE"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.dlms.selective_access import SelectiveAccess
@@ -32,22 +32,22 @@ class GetList:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Write one attribute; ``data`` is A-XDR."""
+    """Write one attribute; ``data`` is A-XDR, and may be a secret: no repr shows it."""
 
     class_id: int
     obis: Obis
     attribute: int
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Invoke one method; ``data`` is A-XDR or None."""
+    """Invoke one method; ``data`` is A-XDR or None, and may be a secret: no repr shows it."""
 
     class_id: int
     obis: Obis
     method: int
-    data: bytes | None = None
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ from gateway.dlms.link import (
     NeedData,
     Role,
 )
-from gateway.dlms.security import Protection, Replayed
+from gateway.dlms.security import GlobalKeys, Protection, Replayed
 from gateway.errors import (
     DecodeError,
     GatewayError,
@@ -108,6 +108,11 @@ class ServerConnection:
     def last_received_counter(self) -> int:
         """Highest invocation counter of the client that was believed; -1 if none."""
         return self._protection.last_received if self._protection else -1
+
+    def rekey(self, keys: GlobalKeys) -> None:
+        """Answer under other keys from now on, as some meters do once a key was transferred."""
+        if self._protection is not None:
+            self._protection.rekey(keys)
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the wire; ``b""`` is the end of the stream."""

@@ -12,7 +12,7 @@ import struct
 from decimal import ROUND_HALF_EVEN, ROUND_UP, Context, Decimal
 from typing import Final
 
-from gateway.errors import DecodeError
+from gateway.errors import DecodeError, UsageError
 
 _FLOAT32: Final = struct.Struct(">f")
 _FLOAT64: Final = struct.Struct(">d")
@@ -61,3 +61,17 @@ def _shortest_float32(octets: bytes, exact: Decimal) -> Decimal:
                 continue
     # Nine digits always suffice (IEEE 754).
     return _ROUNDINGS[9][0].create_decimal(exact).normalize()
+
+
+def decimal_to_float(number: Decimal, octets: int) -> bytes:
+    """float32 (4 octets) or float64 (8 octets) that means exactly this decimal.
+
+    Raises UsageError where none does: it would be read back as another number.
+    """
+    try:
+        packed = (_FLOAT32 if octets == 4 else _FLOAT64).pack(number)
+        if float_to_decimal(packed) == number:
+            return packed
+    except (OverflowError, DecodeError):
+        pass
+    raise UsageError(f"no float of {octets} octets means exactly {number}")

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import tomllib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -23,86 +22,33 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.errors import ConfigError, SecurityError, UsageError
 from gateway.files import locked, read_private, replace_file
+from gateway.keys.keys_file import Hidden
+from gateway.keys.meter_keys import MeterKeys, Role
 from gateway.model import MeterId, Secret
 
 KEK_OCTETS: Final = 32
-TITLE_OCTETS: Final = 8
 _NONCE_OCTETS: Final = 12
 _VERSION: Final = 1
-_MAX_SECRET_OCTETS: Final = 64
-
-
-class Role(StrEnum):
-    """What a secret is for; the names are those of the keys file."""
-
-    LLS_PASSWORD = "lls_password"  # noqa: S105 - a name
-    HLS_SECRET = "hls_secret"  # noqa: S105 - a name
-    GUEK = "guek"
-    GAK = "gak"
-    DEDICATED = "dedicated"
-    MASTER = "master"
-
-
-_AES_KEYS: Final = (Role.GUEK, Role.GAK, Role.DEDICATED, Role.MASTER)
-_TITLES: Final = ("client_system_title", "server_system_title")
 
 
 class State(StrEnum):
     """Where a version of a secret stands."""
 
+    NEW = "NEW"
+    """Stored before it is sent to the meter, which may have it or not."""
     ACTIVE = "ACTIVE"
     EXPIRED = "EXPIRED"
     """Replaced; kept, because a meter may turn out not to have taken the new one."""
+    WITHDRAWN = "WITHDRAWN"
+    """Proposed, and the meter answered under the former one; kept for the same reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterKeys:
-    """Secrets of one meter, None where there is none. Titles are 8 octets and no secret."""
-
-    lls_password: Secret | None = None
-    hls_secret: Secret | None = None
-    guek: Secret | None = None
-    gak: Secret | None = None
-    dedicated: Secret | None = None
-    master: Secret | None = None
-    client_system_title: bytes | None = None
-    server_system_title: bytes | None = None
-
-    def __post_init__(self) -> None:
-        for role in Role:
-            secret = self.secret(role)
-            if secret is None:
-                continue
-            if role in _AES_KEYS and len(secret) != 16:
-                raise UsageError(f"{role.value}: suite 0 keys have 16 octets, not {len(secret)}")
-            if not 1 <= len(secret) <= _MAX_SECRET_OCTETS:
-                raise UsageError(f"{role.value}: 1 to {_MAX_SECRET_OCTETS} octets")
-        for name in _TITLES:
-            title: bytes | None = getattr(self, name)
-            if title is not None and len(title) != TITLE_OCTETS:
-                raise UsageError(f"{name}: a system title has 8 octets, not {len(title)}")
-
-    def secret(self, role: Role) -> Secret | None:
-        """The secret of a role."""
-        found: Secret | None = getattr(self, role.value)
-        return found
-
-    def require(self, role: Role) -> Secret:
-        """The secret of a role; raise UsageError naming the role if it is missing."""
-        found = self.secret(role)
-        if found is None:
-            raise UsageError(f"no {role.value} is known for this meter")
-        return found
-
-    @property
-    def key_id(self) -> str:
-        """Which global encryption key this is, without saying it; "" without one.
-
-        32 bits of a digest: two keys that share it only share one sequence of counters.
-        """
-        if self.guek is None:
-            return ""
-        return hashlib.sha256(b"smg key id\0" + self.guek.reveal()).digest()[:4].hex()
+_NEXT_STATES: Final = {
+    State.NEW: (State.ACTIVE, State.WITHDRAWN),
+    State.ACTIVE: (State.EXPIRED,),
+    State.EXPIRED: (),
+    State.WITHDRAWN: (),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,33 +116,117 @@ class Keystore:
         A secret that is there already stays as it is; another one replaces it as the next
         version, and the former is kept as expired. Titles are not kept: they are no secret.
         """
-        with locked(self._path):
-            # another command may have imported since this keystore was opened
-            self._entries = _read_entries(self._path)
-            changed = 0
-            for role in Role:
-                secret = keys.secret(role)
-                if secret is not None:
-                    changed += self._add(meter, role, secret)
-            if changed:
-                self._write()
+        return self.import_all({meter: keys})
+
+    def import_all(self, keys: Mapping[MeterId, MeterKeys]) -> int:
+        """The same for many meters, in one writing of the file."""
+        changed = 0
+        # another command may have imported since this keystore was opened
+        with self._changing():
+            for meter, held in keys.items():
+                for role in Role:
+                    secret = held.secret(role)
+                    if secret is not None:
+                        changed += self._add(meter, role, secret)
         return changed
 
+    def proposed(self, meter: MeterId) -> Role | None:
+        """The role whose NEW secret the meter may have or not; at most one at a time."""
+        entry = self._new(meter)
+        return None if entry is None else entry.role
+
+    def newest_state(self, meter: MeterId, role: Role) -> State | None:
+        """Where the newest version of a secret stands; None if there is none."""
+        versions = self._of(meter, role)
+        return max(versions, key=lambda entry: entry.version).state if versions else None
+
+    def pending(self) -> list[MeterId]:
+        """Meters that have a NEW secret."""
+        return [MeterId(e.meter) for e in self._entries if e.state is State.NEW]
+
+    def get_proposed(self, meter: MeterId) -> MeterKeys:
+        """The secrets of a meter, the NEW one in its place; UsageError where none is NEW."""
+        entry = self._new(meter)
+        if entry is None:
+            raise UsageError(f"{meter} has no new secret")
+        changed: dict[str, Any] = {entry.role.value: self._unseal(entry)}
+        return replace(self.get(meter), **changed)
+
+    def propose(self, meter: MeterId, role: Role, secret: Secret) -> None:
+        """Store a NEW secret, durably, before it is sent anywhere.
+
+        Raises UsageError while another one of this meter is NEW, and for the active one again.
+        """
+        with self._changing():
+            entry = self._new(meter)
+            if entry is not None:
+                raise UsageError(f"{meter} has a new {entry.role.value} that is not settled yet")
+            if self.get(meter).require(role) == secret:
+                raise UsageError(f"the new {role.value} of {meter} is the one it has")
+            version = max(e.version for e in self._of(meter, role)) + 1
+            self._entries = (*self._entries, self._seal(meter, role, version, State.NEW, secret))
+
+    def promote(self, meter: MeterId) -> None:
+        """The meter answered under the NEW secret: it is ACTIVE, the former one EXPIRED."""
+        with self._changing():
+            entry = self._required_new(meter)
+            for former in self._of(meter, entry.role):
+                if former.state is State.ACTIVE:
+                    self._move(former, State.EXPIRED)
+            self._move(entry, State.ACTIVE)
+
+    def withdraw(self, meter: MeterId) -> None:
+        """The meter answered under the former secret: the NEW one is WITHDRAWN."""
+        with self._changing():
+            self._move(self._required_new(meter), State.WITHDRAWN)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the file as it stands now; written at the end, nothing is kept of a failure."""
+        with locked(self._path):
+            before = self._entries = _read_entries(self._path)
+            try:
+                yield
+                if self._entries != before:
+                    self._write()
+            except BaseException:
+                self._entries = before
+                raise
+
+    def _of(self, meter: str, role: Role) -> list[_Entry]:
+        return [e for e in self._entries if e.meter == meter and e.role is role]
+
+    def _new(self, meter: str) -> _Entry | None:
+        found = [e for e in self._entries if e.meter == meter and e.state is State.NEW]
+        return found[0] if found else None
+
+    def _required_new(self, meter: str) -> _Entry:
+        entry = self._new(meter)
+        if entry is None:
+            raise UsageError(f"{meter} has no new secret")
+        return entry
+
+    def _move(self, entry: _Entry, state: State) -> None:
+        if state not in _NEXT_STATES[entry.state]:
+            raise UsageError(f"a secret that is {entry.state.value} does not become {state.value}")
+        moved = replace(entry, state=state)
+        self._entries = tuple(moved if one is entry else one for one in self._entries)
+
     def _add(self, meter: str, role: Role, secret: Secret) -> bool:
-        same = [e for e in self._entries if e.meter == meter and e.role is role]
+        same = self._of(meter, role)
         active = [entry for entry in same if entry.state is State.ACTIVE]
         if any(self._unseal(entry) == secret for entry in active):
             return False
         others = [entry for entry in self._entries if entry not in active]
         former = [replace(entry, state=State.EXPIRED) for entry in active]
         version = max((entry.version for entry in same), default=0) + 1
-        made = self._seal(meter, role, version, secret)
+        made = self._seal(meter, role, version, State.ACTIVE, secret)
         self._entries = (*others, *former, made)
         return True
 
-    def _seal(self, meter: str, role: Role, version: int, secret: Secret) -> _Entry:
+    def _seal(self, meter: str, role: Role, version: int, state: State, secret: Secret) -> _Entry:
         data_key = self._random_bytes(KEK_OCTETS)
-        empty = _Entry(meter, role, version, State.ACTIVE, self._kek_id, b"", b"")
+        empty = _Entry(meter, role, version, state, self._kek_id, b"", b"")
         return replace(
             empty,
             wrapped_key=self._encrypt(self._kek.reveal(), data_key, empty.associated),
@@ -239,68 +269,6 @@ def create_kek(path: Path, random_bytes: Callable[[int], bytes] = os.urandom) ->
     if path.exists():
         raise ConfigError(str(path), "file", path.name, "exists already, and is never replaced")
     replace_file(path, random_bytes(KEK_OCTETS).hex().encode() + b"\n")
-
-
-def load_keys_file(path: Path) -> MeterKeys:
-    """Read the keys of one meter from TOML (mode 0600), as laptop commands use it.
-
-    ``lls_password`` is text; ``hls_secret``, ``guek``, ``gak``, ``dedicated``, ``master``,
-    ``client_system_title`` and ``server_system_title`` are hex; all are optional. Raises
-    ConfigError, which never shows a value.
-    """
-    octets = read_private(path, max_octets=1 << 16)
-    try:
-        document = tomllib.loads(octets.decode())
-    except UnicodeDecodeError:
-        raise ConfigError(str(path), "file", path.name, "must be UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        # the message may quote what stands there, and that may be a key
-        place = re.search(r"\(at [\w ,]+\)", str(error))
-        where = place.group().strip("()") if place else "somewhere"
-        raise ConfigError(str(path), "file", path.name, f"must be TOML; wrong {where}") from None
-    allowed = [field.name for field in fields(MeterKeys)]
-    found: dict[str, Any] = {}
-    for name, value in document.items():
-        if name not in allowed:
-            raise ConfigError(str(path), name, Hidden(), f"keys are {', '.join(allowed)}")
-        found[name] = _keys_file_value(path, name, value)
-    return MeterKeys(**found)
-
-
-class Hidden:
-    """Stands where an error would show a value."""
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-
-def _keys_file_value(path: Path, name: str, value: object) -> Secret | bytes:
-    most = f"1 to {_MAX_SECRET_OCTETS} octets"
-    if not isinstance(value, str):
-        raise ConfigError(str(path), name, Hidden(), "must be a string")
-    if name == Role.LLS_PASSWORD:
-        octets, allowed, fits = value.encode(), f"text, {most}", _fits(value.encode())
-        return _checked(path, name, octets, allowed, fits)
-    try:
-        octets = bytes.fromhex(value)
-    except ValueError:
-        raise ConfigError(str(path), name, Hidden(), "must be hex digits") from None
-    if name in _TITLES:
-        allowed = f"hex of {TITLE_OCTETS} octets"
-        return _checked(path, name, octets, allowed, len(octets) == TITLE_OCTETS).reveal()
-    if name in _AES_KEYS:
-        return _checked(path, name, octets, "hex of 16 octets", len(octets) == 16)
-    return _checked(path, name, octets, f"hex, {most}", _fits(octets))
-
-
-def _fits(octets: bytes) -> bool:
-    return 1 <= len(octets) <= _MAX_SECRET_OCTETS
-
-
-def _checked(path: Path, name: str, octets: bytes, allowed: str, fits: bool) -> Secret:
-    if not fits:
-        raise ConfigError(str(path), name, Hidden(), f"must be {allowed}; {len(octets)} given")
-    return Secret(octets)
 
 
 def _decrypt(key: bytes, sealed: bytes, associated: bytes) -> bytes:
