@@ -6,7 +6,7 @@ that a procedure can ask in another way where the meter cannot do the first.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -54,6 +54,7 @@ from gateway.errors import DecodeError, PeerRefused
 from gateway.model import CaptureList, CaptureObject, Obis
 
 T = TypeVar("T")
+_Item = TypeVar("_Item", Get, Set)
 Procedure = Generator[Request, Answer, T]
 """Yields requests, is sent their answers (or thrown PeerRefused), returns its result."""
 
@@ -111,39 +112,36 @@ def read_many(wanted: Sequence[Get]) -> Procedure[tuple[axdr.Data | PeerRefused,
     Raises DecodeError for octets that are no value. A meter that refuses lists as such, in spite of
     what was agreed, is asked one by one.
     """
-    found: list[axdr.Data | PeerRefused] = []
-    for start in range(0, len(wanted), LIST_ITEMS):
-        listed = GetList(tuple(wanted[start : start + LIST_ITEMS]))
-        try:
-            answer = yield listed
-        except PeerRefused:
-            answer = yield from _single_requests(listed)
-        found += (
-            axdr.decode(one) if isinstance(one, bytes) else PeerRefused(one.service, one.reason)
-            for one in answer.items
-        )
-    return tuple(found)
+    found = yield from _in_lists(wanted, GetList)
+    return tuple(axdr.decode(one) if isinstance(one, bytes) else _refusal(one) for one in found)
 
 
 def write_many(wanted: Sequence[Set]) -> Procedure[tuple[PeerRefused | None, ...]]:
     """Several attributes written in their order, each: None, or the meter's refusal of it.
 
-    A meter that refuses lists as such, in spite of what was agreed, is asked one by one: a write
-    that was done and is done again changes nothing. Methods have no such procedure, because to
-    invoke one again may.
+    A meter that refuses lists as such is asked one by one: a write that was done and is done again
+    changes nothing. Methods have no such procedure, because to invoke one again may.
     """
-    found: list[PeerRefused | None] = []
+    found = yield from _in_lists(wanted, SetList)
+    return tuple(_refusal(one) if isinstance(one, Refused) else None for one in found)
+
+
+def _in_lists(
+    wanted: Sequence[_Item], listed: Callable[[tuple[_Item, ...]], Request]
+) -> Procedure[list[bytes | Refused]]:
+    found: list[bytes | Refused] = []
     for start in range(0, len(wanted), LIST_ITEMS):
-        listed = SetList(tuple(wanted[start : start + LIST_ITEMS]))
+        request = listed(tuple(wanted[start : start + LIST_ITEMS]))
         try:
-            answer = yield listed
+            answer = yield request
         except PeerRefused:
-            answer = yield from _single_requests(listed)
-        found += (
-            PeerRefused(one.service, one.reason) if isinstance(one, Refused) else None
-            for one in answer.items
-        )
-    return tuple(found)
+            answer = yield from _single_requests(request)
+        found += answer.items
+    return found
+
+
+def _refusal(refused: Refused) -> PeerRefused:
+    return PeerRefused(refused.service, refused.reason)
 
 
 def read_data(class_id: int, obis: Obis, attribute: int) -> Procedure[axdr.Data]:

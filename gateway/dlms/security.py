@@ -278,7 +278,8 @@ class Protection:
         rises, tag, and that the plain APDU is the one its ciphering tag names.
         """
         self._check_control(apdu.security_control)
-        gcm = self._key_of(apdu)
+        dedicated = apdu.is_dedicated
+        gcm = self._key_of(apdu, dedicated=dedicated)
         title = apdu.system_title or self.peer_title
         if title is None:
             raise SecurityError("the peer's system title is not known")
@@ -286,7 +287,7 @@ class Protection:
             raise SecurityError("a system title has 8 octets")
         if self.peer_title is not None and title != self.peer_title:
             raise SecurityError("protected under another system title than the association's")
-        own_order = self._last_dedicated if apdu.is_dedicated else None
+        own_order = self._last_dedicated if dedicated else None
         last = self._last_of(title) if own_order is None else own_order
         if apdu.invocation_counter <= last:
             raise Replayed(
@@ -300,7 +301,7 @@ class Protection:
         )
         if not plain:
             raise SecurityError("a protected APDU holds nothing")
-        tags = DED_TAGS if apdu.is_dedicated else GLO_TAGS
+        tags = DED_TAGS if dedicated else GLO_TAGS
         if not apdu.is_general and tags.get(plain[0]) != apdu.tag:
             raise SecurityError(
                 f"ciphering tag {apdu.tag:#04x} holds another service: {plain[0]:#04x}"
@@ -314,8 +315,8 @@ class Protection:
         self.peer_title = title
         return plain
 
-    def _key_of(self, apdu: CipheredApdu) -> Gcm:
-        if not apdu.is_dedicated:
+    def _key_of(self, apdu: CipheredApdu, *, dedicated: bool) -> Gcm:
+        if not dedicated:
             if self._only_dedicated:
                 raise SecurityError(f"{apdu.name} where a dedicated key was agreed on")
             return self._gcm

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.dlms.apdu import GeneralBlockTransfer, decode_apdu
+from gateway.dlms import axdr
+from gateway.dlms.apdu import GeneralBlockTransfer, InvokeId, SetRequestNormal, decode_apdu
 from gateway.dlms.association.block_transfer import (
     BlockReceiver,
     BlockTerms,
@@ -18,8 +19,10 @@ from gateway.dlms.association.block_transfer import (
     ServerTransfer,
     unconfirmed,
 )
+from gateway.dlms.axdr import Data, Tag
 from gateway.dlms.limits import Limits
 from gateway.errors import LimitExceeded, RemoteProtocolError
+from gateway.model import Obis
 
 LIMITS = Limits()
 
@@ -323,6 +326,25 @@ def test_acknowledgements_marked_as_last_are_no_answer() -> None:
     assert client.take(block(1, ack=1, last=True)) is None
     assert [read(octets).data for octets in client.outgoing] == [b"ef"]
     assert client.take(block(2, b"done", ack=2, last=True)) == b"done"
+
+
+GURUX_BLOCKS = [
+    "e0010001000021c101c100010000010000ff0200093c000102030405060708090a0b0c0d0e0f1011",
+    "e001000200002112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132",
+    "e0810003ffff09333435363738393a3b",
+]
+"""A SET of 60 octets as gurux-dlms cuts it for 40-octet PDUs; its last block acknowledges 65535."""
+
+
+def test_blocks_as_gurux_dlms_cuts_them_are_put_together() -> None:
+    receiver = BlockReceiver(3, LIMITS)
+    for text in GURUX_BLOCKS:
+        found = read(bytes.fromhex(text))
+        assert found.encode().hex() == text
+        receiver.take(found)
+    data = axdr.encode(Data(Tag.OCTET_STRING, bytes(range(60))))
+    clock = Obis.parse("0-0:1.0.0*255")
+    assert receiver.whole() == SetRequestNormal(InvokeId(1), 1, clock, 2, data).encode()
 
 
 # --- what does not belong ------------------------------------------------------------------

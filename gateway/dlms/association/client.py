@@ -287,6 +287,8 @@ class ClientConnection:
     # -- APDUs -------------------------------------------------------------------------------
 
     def _dispatch(self, apdu: Apdu) -> Event | None:
+        if isinstance(apdu, Response):
+            return self._answer(apdu)
         match apdu:
             case DataNotification() | EventNotification():
                 self._state.move(Step.NOTIFIED)
@@ -301,8 +303,6 @@ class ClientConnection:
                 self._state.move(Step.RELEASED)
                 self._unlink()
                 return None
-            case _ if isinstance(apdu, Response):
-                return self._answer(apdu)
             case _:
                 raise RemoteProtocolError(
                     f"{type(apdu).__name__} came while {self._state.now.name}"

@@ -86,16 +86,16 @@ class Exchange:
         """Raises RemoteProtocolError for what cannot answer this, LimitExceeded."""
         self._check(apdu)
         match apdu:
-            case SetResponseBlock(number=number) | ActionResponseNextBlock(number=number):
-                return self._go_on(number)
+            case GetResponseNormal():
+                return self._one(get_result(apdu.error if apdu.data is None else apdu.data))
             case GetResponseWithDatablock(data=bytes(data)):
                 return self._block(apdu.last, apdu.number, data)
             case GetResponseWithDatablock():
                 return Refused("GET", DataAccessResult.name_of(apdu.error or 0))
+            case SetResponseBlock(number=number) | ActionResponseNextBlock(number=number):
+                return self._go_on(number)
             case ActionResponseBlock(block=block):
                 return self._block(block.last, block.number, block.data)
-            case GetResponseNormal():
-                return self._one(get_result(apdu.error if apdu.data is None else apdu.data))
             case SetResponseNormal() | SetResponseLastBlock():
                 return self._one(set_result(apdu.result))
             case ActionResponseNormal():

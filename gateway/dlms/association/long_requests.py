@@ -86,10 +86,10 @@ class LongRequest:
         Where general block transfer was agreed on, it is what carries long requests. Raises
         LocalProtocolError for a list whose descriptors alone do not fit.
         """
+        if not isinstance(request, _Long):
+            return None
         most, agreed = opened.max_pdu_octets, opened.conformance
         if not most or agreed & Conformance.GENERAL_BLOCK_TRANSFER:
-            return None
-        if not isinstance(request, _Long):
             return None
         of_set = isinstance(request, (Set, SetList))
         if not agreed & (
