@@ -161,8 +161,8 @@ def test_a_relay_that_waits_comes_before_an_image_and_the_image_goes_on_after_it
         tasks.append(asyncio.ensure_future(poller.submit(relay, Priority.RELAY)))
 
     tasks: list[asyncio.Future[None]] = []
-    # Blocks begin to leave at once when the service does; the relay is wanted among them.
-    world.run(900, (0.7, relay_wanted))
+    # The first visit takes a second; the relay is wanted among the blocks that follow it.
+    world.run(900, (1.6, relay_wanted))
     assert record(world, number).outcome is Outcome.DONE
     assert world.rig.meter.image.version == "EMU-2.0"
     assert world.rig.meter.image.blocks_taken == 50
