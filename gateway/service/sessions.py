@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from gateway.dlms.association.client import ClientConnection
+from gateway.dlms.association.datagrams import DatagramClientConnection
 from gateway.dlms.association.pre_established import policy_of, style_of
 from gateway.dlms.association.settings import Authentication, ClientSettings, DedicatedKey
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
@@ -23,7 +24,7 @@ from gateway.dlms.link import Link, Role
 from gateway.dlms.plan import DAY_S
 from gateway.dlms.reading import read_counter
 from gateway.dlms.security import GlobalKeys, ProtectionSettings
-from gateway.dlms.wrapper import WrapperLink
+from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
 from gateway.errors import LocalProtocolError, NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
@@ -83,7 +84,8 @@ def make_link(
     link = profile.link
     if not kind.is_hdlc:
         server = link.server_upper if server_lower is None else server_lower
-        return WrapperLink(Role.CLIENT, client_wport=client_sap, server_wport=server)
+        wrapper = DatagramWrapperLink if kind is TransportKind.UDP else WrapperLink
+        return wrapper(Role.CLIENT, client_wport=client_sap, server_wport=server)
     lower = link.server_lower if server_lower is None else server_lower
     octets = link.server_address_octets
     if lower is not None and octets == 1:
@@ -102,6 +104,13 @@ def make_link(
         ),
         tolerate_frozen_receive_sequence=frozen,
     )
+
+
+def make_connection(kind: TransportKind, link: Link, settings: ClientSettings) -> ClientConnection:
+    """The client of an association on a wire of this kind."""
+    if kind is TransportKind.UDP:
+        return DatagramClientConnection(link, settings)
+    return ClientConnection(link, settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +231,7 @@ class SessionMaker:
         settings = await self._settings(access, association, block)
         link = make_link(access.profile, access.kind, association.client, access.server_lower)
         return Session(
-            ClientConnection(link, settings),
+            make_connection(access.kind, link, settings),
             transport,
             access.timing,
             keep_up=None if block is None else partial(self._behind, block),
@@ -298,9 +307,8 @@ class SessionMaker:
         settings = ClientSettings(random_bytes=self._random_bytes)
         await self._rest(access)
         try:
-            async with session(
-                ClientConnection(link, settings), transport, access.timing
-            ) as opened:
+            connection = make_connection(access.kind, link, settings)
+            async with session(connection, transport, access.timing) as opened:
                 return await opened.run(read_counter(counter))
         finally:
             self._note_left(access)

@@ -1,10 +1,11 @@
-"""Transports: octets in, octets out, over TCP, serial lines and memory; one contract for all."""
+"""Transports: octets in, octets out, over networks, serial lines and memory; one contract."""
 
 from __future__ import annotations
 
 from gateway.transport.port import Transport
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
+from gateway.transport.udp import UdpTransport
 from gateway.url import TransportKind, TransportUrl
 
 __all__ = ["Transport", "open_transport"]
@@ -14,4 +15,6 @@ def open_transport(url: TransportUrl) -> Transport:
     """The transport of a URL, not yet connected."""
     if url.kind is TransportKind.SERIAL:
         return SerialTransport(url.device, baud=url.baud, characters=url.characters)
+    if url.kind is TransportKind.UDP:
+        return UdpTransport(url.host, url.port)
     return TcpTransport(url.host, url.port)

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from gateway.dlms.cosem_time import TimeRules
 from gateway.errors import UsageError
+from hil_tests.emulator.datagram_wire import UdpWire
 from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
 from hil_tests.emulator.meter import Meter, MeterSettings
@@ -118,7 +119,7 @@ class Fleet:
         """One for each bus; ends only with a defect."""
         self._clock = wire_clock or MonotonicClock()
         self._now_s = now_s or meter_clock(scenario)
-        self._tcp: dict[str, TcpWire] = {}
+        self._ports: dict[str, TcpWire | UdpWire] = {}
         self._buses: dict[str, PtyWire] = {}
 
     async def __aenter__(self) -> Self:
@@ -142,8 +143,8 @@ class Fleet:
         await self._stop()
 
     def stats(self) -> dict[str, WireStats]:
-        """Octets and turnarounds by wire: a bus by its name, a TCP meter by its serial."""
-        wires: dict[str, TcpWire | PtyWire] = {**self._tcp, **self._buses}
+        """Octets and turnarounds by wire: a bus by its name, a meter of its own by its serial."""
+        wires: dict[str, TcpWire | UdpWire | PtyWire] = {**self._ports, **self._buses}
         return {name: wire.stats for name, wire in wires.items()}
 
     def write_stats(self) -> None:
@@ -169,7 +170,11 @@ class Fleet:
                 on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
                 url = self._bus_url(entry)
             else:
-                wire = self._tcp[entry.serial] = TcpWire(make_station, spoiler, entry.port)
+                wire = self._ports[entry.serial] = (
+                    UdpWire(LOOPBACK, make_station, spoiler, entry.port)
+                    if entry.wire is WireKind.UDP
+                    else TcpWire(make_station, spoiler, entry.port)
+                )
                 await wire.start()
                 url = f"{entry.wire}://{LOOPBACK}:{wire.port}"
                 if entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1:
@@ -183,7 +188,7 @@ class Fleet:
         write_private(self.directory / FLEET_FILE, json.dumps(self.document(), indent=2) + "\n")
 
     async def _stop(self) -> None:
-        for wire in self._tcp.values():
+        for wire in self._ports.values():
             await wire.stop()
         for pusher in self.pushers.values():
             await pusher.stop()
@@ -220,7 +225,7 @@ class Fleet:
                     "url": running.url,
                     "wire": running.scenario.wire,
                     "bus": running.scenario.bus,
-                    "port": self._tcp[serial].port if serial in self._tcp else None,
+                    "port": self._ports[serial].port if serial in self._ports else None,
                     "address": running.scenario.address,
                     "address_octets": running.scenario.address_octets,
                     "model": running.scenario.model,

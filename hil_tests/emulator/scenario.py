@@ -33,6 +33,7 @@ class WireKind(StrEnum):
     """What a meter is reached over."""
 
     WRAPPER = "tcp"
+    UDP = "udp"
     HDLC_TCP = "hdlc+tcp"
     BUS = "bus"
 

@@ -21,7 +21,7 @@ from gateway.dlms.link import (
     Role,
 )
 from gateway.dlms.security import GlobalKeys, ProtectionSettings, SecurityPolicy
-from gateway.dlms.wrapper import WrapperLink
+from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
 from gateway.errors import RemoteProtocolError
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.image import PowerCut
@@ -66,6 +66,8 @@ def make_link(scenario: MeterScenario) -> Link:
     if scenario.wire is WireKind.WRAPPER:
         wport = LOGICAL_DEVICE if faults.answers_at is None else faults.answers_at
         return WrapperLink(Role.SERVER, client_wport=None, server_wport=wport)
+    if scenario.wire is WireKind.UDP:
+        return DatagramWrapperLink(Role.SERVER, client_wport=None, server_wport=LOGICAL_DEVICE)
     upper, lower = LOGICAL_DEVICE, scenario.address
     if faults.answers_at is not None and scenario.address_octets == 1:
         upper = faults.answers_at

@@ -66,6 +66,27 @@ bus = "bench"
 address = 17
 
 [[meter]]
+serial = "DATAGRAM"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+
+[[meter]]
+serial = "LOSSY"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+pdu_octets = 256
+faults.drop_every = 5
+
+[[meter]]
+serial = "NOISY"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+faults.noise_octets = 3
+
+[[meter]]
 serial = "GMAC"
 model = "single_phase"
 encoding = "integer"

@@ -7,7 +7,7 @@ import random
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -87,6 +87,67 @@ async def tcp_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
         server.close()
         await server.wait_closed()
+
+
+class UdpFarEnd(asyncio.DatagramProtocol):
+    """A socket that answers whoever sent the last datagram."""
+
+    def __init__(self) -> None:
+        self.arrived = bytearray()
+        self.woken = asyncio.Event()
+        self.peer: Any = None
+        self.net: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.net = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.peer = addr
+        self.arrived += data
+        self.woken.set()
+
+    async def read_exactly(self, count: int) -> bytes:
+        while len(self.arrived) < count:
+            self.woken.clear()
+            await self.woken.wait()
+        data = bytes(self.arrived[:count])
+        del self.arrived[:count]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        assert self.net is not None
+        self.net.sendto(data, self.peer)
+
+    async def accept_again(self) -> None:
+        """Whoever sends next is answered."""
+
+    async def vanish(self) -> None:
+        assert self.net is not None
+        self.net.close()
+        await turn_loop()
+
+
+@asynccontextmanager
+async def udp_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+    far = UdpFarEnd()
+    loop = asyncio.get_running_loop()
+    net, _ = await loop.create_datagram_endpoint(lambda: far, local_addr=("127.0.0.1", 0))
+    port = net.get_extra_info("sockname")[1]
+    transport = open_transport(TransportUrl(kind=TransportKind.UDP, host="127.0.0.1", port=port))
+    hello = transport.connect
+
+    async def connect() -> None:
+        # The far end of a datagram wire knows nobody before it was sent something.
+        await hello()
+        await transport.send(b"hello")
+        await far.read_exactly(5)
+
+    transport.connect = connect  # type: ignore[method-assign]
+    try:
+        yield transport, far
+    finally:
+        await transport.close()
+        net.close()
 
 
 class PtyFarEnd:
@@ -178,27 +239,39 @@ def loopback_wire(faults: LoopbackFaults) -> Callable[[], Wire]:
     return wire
 
 
-WIRES: dict[str, Callable[[], Wire]] = {
+STREAMS: dict[str, Callable[[], Wire]] = {
     "tcp": tcp_wire,
     "serial on a pty": pty_wire,
     "loopback": loopback_wire(LoopbackFaults()),
     "slow ragged loopback": loopback_wire(LoopbackFaults(delay_s=0.001, split=True)),
 }
+WIRES = {**STREAMS, "udp": udp_wire}
 
 
-@pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
-def on_wire(request: pytest.FixtureRequest) -> OnWire:
+def running_on(wire: Callable[[], Wire]) -> OnWire:
     """Run a test body with a connected transport and its far end."""
 
     def run(body: Body) -> None:
         async def scene() -> None:
-            async with request.param() as (transport, far), asyncio.timeout(30):
+            async with wire() as (transport, far), asyncio.timeout(30):
                 await transport.connect()
                 await body(transport, far)
 
         asyncio.run(scene())
 
     return run
+
+
+@pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
+def on_wire(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire."""
+    return running_on(request.param)
+
+
+@pytest.fixture(params=list(STREAMS.values()), ids=list(STREAMS))
+def on_stream(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire that keeps its octets in order and together, and knows when the peer left."""
+    return running_on(request.param)
 
 
 async def receive_exactly(transport: Transport, count: int) -> bytes:
@@ -241,7 +314,7 @@ def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire: OnWire) ->
     on_wire(body)
 
 
-def test_what_came_before_the_end_is_handed_out_first(on_wire: OnWire) -> None:
+def test_what_came_before_the_end_is_handed_out_first(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await far.write(b"last words")
         assert await receive_exactly(transport, 10) == b"last words"
@@ -251,10 +324,10 @@ def test_what_came_before_the_end_is_handed_out_first(on_wire: OnWire) -> None:
         with pytest.raises(LinkLost):
             await transport.receive(LONG_S)
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_peer_that_leaves_ends_the_wait(on_wire: OnWire) -> None:
+def test_a_peer_that_leaves_ends_the_wait(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"?")
         await far.read_exactly(1)
@@ -265,26 +338,26 @@ def test_a_peer_that_leaves_ends_the_wait(on_wire: OnWire) -> None:
         with pytest.raises(LinkLost):
             await transport.send(b"anybody there")
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_write_larger_than_every_buffer_arrives_whole(on_wire: OnWire) -> None:
+def test_a_write_larger_than_every_buffer_arrives_whole(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(3).randbytes(300_000)
         received, _ = await asyncio.gather(far.read_exactly(len(data)), transport.send(data))
         assert received == data
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire: OnWire) -> None:
+def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(4).randbytes(3_000_000)
         writing = asyncio.ensure_future(far.write(data))
         assert await receive_exactly(transport, len(data)) == data
         await writing
 
-    on_wire(body)
+    on_stream(body)
 
 
 def test_a_cancelled_receive_loses_nothing(on_wire: OnWire) -> None:
@@ -300,7 +373,7 @@ def test_a_cancelled_receive_loses_nothing(on_wire: OnWire) -> None:
     on_wire(body)
 
 
-def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire: OnWire) -> None:
+def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(5).randbytes(8_000_000)
         sending = asyncio.ensure_future(transport.send(data))
@@ -312,7 +385,7 @@ def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire: OnWir
         assert await far.read_exactly(4) == b"next"
         await following
 
-    on_wire(body)
+    on_stream(body)
 
 
 def test_flush_forgets_stale_octets(on_wire: OnWire) -> None:
