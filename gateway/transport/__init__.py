@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.transport.optical import OpticalTransport
 from gateway.transport.port import Transport
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
@@ -15,6 +16,14 @@ def open_transport(url: TransportUrl) -> Transport:
     """The transport of a URL, not yet connected."""
     if url.kind is TransportKind.SERIAL:
         return SerialTransport(url.device, baud=url.baud, characters=url.characters)
+    if url.kind is TransportKind.OPTICAL:
+        return OpticalTransport(
+            url.device,
+            baud=url.baud,
+            sign_on=url.sign_on,
+            address=url.address,
+            wake_up=url.wake_up,
+        )
     if url.kind is TransportKind.UDP:
         return UdpTransport(url.host, url.port)
     return TcpTransport(url.host, url.port)

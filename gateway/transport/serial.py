@@ -40,7 +40,7 @@ class SerialTransport(ChannelTransport):
         characters: CharacterFormat = CharacterFormat.EIGHT_NONE_ONE,
     ) -> None:
         super().__init__(f"serial {device}")
-        self._device = device
+        self.device = device
         self._baud = baud
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         self._port: serial.Serial | None = None
@@ -62,7 +62,7 @@ class SerialTransport(ChannelTransport):
     def _open(self) -> serial.Serial:
         try:
             return serial.Serial(
-                self._device, baudrate=self._baud, timeout=0, write_timeout=0, exclusive=True
+                self.device, baudrate=self._baud, timeout=0, write_timeout=0, exclusive=True
             )
         except (OSError, ValueError, termios.error) as error:
             code = getattr(error, "errno", None)
@@ -70,11 +70,22 @@ class SerialTransport(ChannelTransport):
                 code = error.args[0]
             if code in (errno.EACCES, errno.EPERM):
                 raise UsageError(
-                    f"serial {self._device}: no permission; add the user to the group that owns it"
+                    f"serial {self.device}: no permission; add the user to the group that owns it"
                 ) from error
             if code in (errno.EAGAIN, errno.EWOULDBLOCK):
-                raise LinkLost(f"serial {self._device}: held by another program") from error
-            raise LinkLost(f"serial {self._device}: {error}{self._advice()}") from error
+                raise LinkLost(f"serial {self.device}: held by another program") from error
+            raise LinkLost(f"serial {self.device}: {error}{self._advice()}") from error
+
+    def set_line(self, baud: int, characters: CharacterFormat) -> None:
+        """Change speed and characters of the open port; LinkLost when it is gone."""
+        self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
+        if self._port is None:
+            raise self._inbox.link_lost()
+        try:
+            self._port.baudrate = baud
+        except (OSError, ValueError, termios.error) as error:
+            self._lose(f"{baud} baud cannot be set: {error}")
+            raise self._inbox.link_lost() from error
 
     def _advice(self) -> str:
         try:
@@ -92,13 +103,19 @@ class SerialTransport(ChannelTransport):
 
     def _read(self, fd: int) -> bytes:
         data = os.read(fd, _READ_OCTETS)
-        if not self._seven_even or not data:
+        if not data:
             return data
-        good = from_seven_even(data)
-        if not good:
-            # Noise alone: nothing came, and nothing ended.
+        data = self._unechoed(data)
+        if self._seven_even:
+            data = from_seven_even(data)
+        if not data:
+            # Noise or echo alone: nothing came, and nothing ended.
             raise BlockingIOError
-        return good
+        return data
+
+    def _unechoed(self, data: bytes) -> bytes:
+        """What was received without what this side sent."""
+        return data
 
     def _vanished(self, error: OSError | None) -> None:
         # No error is the end of a file: a line that is merely silent is never readable.

@@ -19,6 +19,7 @@ from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
 from hil_tests.emulator.meter import Meter, MeterSettings
 from hil_tests.emulator.nameplate import MANUFACTURER
+from hil_tests.emulator.optical_head import OpticalWire
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.push import Pusher, push_source
 from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
@@ -116,11 +117,12 @@ class Fleet:
         self.pushers: dict[str, Pusher] = {}
         """By serial number."""
         self.tasks: list[asyncio.Task[None]] = []
-        """One for each bus; ends only with a defect."""
+        """One for each bus and optical head; ends only with a defect."""
         self._clock = wire_clock or MonotonicClock()
         self._now_s = now_s or meter_clock(scenario)
         self._ports: dict[str, TcpWire | UdpWire] = {}
         self._buses: dict[str, PtyWire] = {}
+        self._heads: dict[str, OpticalWire] = {}
 
     async def __aenter__(self) -> Self:
         if self._now_s() < self.scenario.installed_s + DAY_S:
@@ -144,7 +146,11 @@ class Fleet:
 
     def stats(self) -> dict[str, WireStats]:
         """Octets and turnarounds by wire: a bus by its name, a meter of its own by its serial."""
-        wires: dict[str, TcpWire | UdpWire | PtyWire] = {**self._ports, **self._buses}
+        wires: dict[str, TcpWire | UdpWire | PtyWire | OpticalWire] = {
+            **self._ports,
+            **self._buses,
+            **self._heads,
+        }
         return {name: wire.stats for name, wire in wires.items()}
 
     def write_stats(self) -> None:
@@ -169,6 +175,12 @@ class Fleet:
             if entry.wire is WireKind.BUS:
                 on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
                 url = self._bus_url(entry)
+            elif entry.wire is WireKind.OPTICAL:
+                path = self.directory / entry.serial
+                head = OpticalWire(path, make_station, spoiler, entry.faults, self._clock)
+                self._heads[entry.serial] = head
+                self.tasks.append(await head.start())
+                url = f"optical://{path.absolute()}?server={entry.address}"
             else:
                 wire = self._ports[entry.serial] = (
                     UdpWire(LOOPBACK, make_station, spoiler, entry.port)
@@ -194,6 +206,8 @@ class Fleet:
             await pusher.stop()
         for line in self._buses.values():
             await line.stop()
+        for head in self._heads.values():
+            await head.stop()
 
     def _make(self, entry: MeterScenario) -> tuple[Meter, Path, Callable[[], Station]]:
         keys_folder = self.directory / "keys"

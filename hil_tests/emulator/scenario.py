@@ -35,6 +35,8 @@ class WireKind(StrEnum):
     WRAPPER = "tcp"
     UDP = "udp"
     HDLC_TCP = "hdlc+tcp"
+    OPTICAL = "optical"
+    """An optical head on a pseudo terminal."""
     BUS = "bus"
 
 

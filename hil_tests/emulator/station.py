@@ -15,6 +15,7 @@ from gateway.dlms.link import (
     NEED_DATA,
     ApduReceived,
     Link,
+    LinkClosed,
     LinkEvent,
     LinkOpened,
     NeedData,
@@ -125,6 +126,8 @@ class Station:
         self._connection: ServerConnection | None = None
         self._made_at = 0
         """How many secrets had been changed when the connection was made."""
+        self.linked = False
+        """Whether a client's link is open."""
 
     @property
     def turnaround_ms(self) -> int:
@@ -156,8 +159,10 @@ class Station:
         self._link = make_link(self._scenario)
         self._events.clear()
         self._connection = None
+        self.linked = False
 
     def _pass_on(self, event: LinkEvent) -> None:
+        self.linked = not isinstance(event, LinkClosed)
         keys = self._meter.keys
         is_aarq = isinstance(event, ApduReceived) and event.apdu[:1] == _AARQ
         renewed = is_aarq and self._connection is not None and keys.changes != self._made_at

@@ -221,8 +221,12 @@ class PtyWire:
             await self._bus.hear(await self._heard.get())
 
     def _put(self, chunk: bytes) -> None:
-        try:
-            os.write(self._master, chunk)
-        except BlockingIOError:
-            # Nobody listens and the terminal's buffer is full: as on a wire, octets are gone.
-            return
+        write_or_lose(self._master, chunk)
+
+
+def write_or_lose(fd: int, octets: bytes) -> None:
+    """Put octets on a terminal; where nobody listens and its buffer is full they are gone."""
+    try:
+        os.write(fd, octets)
+    except BlockingIOError:
+        return

@@ -87,6 +87,33 @@ wire = "udp"
 faults.noise_octets = 3
 
 [[meter]]
+serial = "OPTICAL"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+
+[[meter]]
+serial = "ECHO"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.head_echoes = true
+
+[[meter]]
+serial = "DIRECT"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.hdlc_at_once = true
+
+[[meter]]
+serial = "READOUT"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.reads_out = true
+
+[[meter]]
 serial = "GMAC"
 model = "single_phase"
 encoding = "integer"

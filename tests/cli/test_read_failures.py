@@ -44,6 +44,10 @@ def test_a_wrong_hls_secret_is_refused(laptop: Laptop) -> None:
     failed(laptop.read("WRAPPER", *CLOCK, keys=keys, client="us"), REFUSED, "PeerRefused")
 
 
+def test_a_meter_that_knows_no_mode_e_is_told_from_a_silent_one(laptop: Laptop) -> None:
+    failed(laptop.read("READOUT", *CLOCK), REFUSED, "mode E was answered by a readout")
+
+
 def test_a_datagram_that_is_no_pdu_is_named(laptop: Laptop) -> None:
     failed(laptop.read("NOISY", *CLOCK), REFUSED, "is not one wrapper PDU")
 

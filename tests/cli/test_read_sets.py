@@ -57,7 +57,7 @@ def test_present_values_are_the_meters_own(bench: Bench, laptop: Laptop, serial:
     assert buffer["invocation_counter"] > 0
 
 
-@pytest.mark.parametrize("serial", WIRES)
+@pytest.mark.parametrize("serial", [*WIRES, "OPTICAL"])
 def test_daily_registers_are_the_meters_own(bench: Bench, laptop: Laptop, serial: str) -> None:
     span = ("--from", "2026-04-25T00:00", "--to", "2026-05-01T00:00")
     buffer = only_buffer(laptop.document(serial, "--set", "daily", *span))
@@ -94,6 +94,12 @@ def test_load_of_a_morning_is_the_meters_own(bench: Bench, laptop: Laptop, seria
                 assert value == block_value(bench, entry, dotted(column), end_s)
                 compared += 1
     assert compared >= 5 * 7
+
+
+@pytest.mark.parametrize("serial", ["ECHO", "DIRECT"])
+def test_every_kind_of_optical_head_is_read(bench: Bench, laptop: Laptop, serial: str) -> None:
+    found = laptop.document(serial, "--obis", "1-0:1.8.0*255")
+    assert found["value"] == register_now(bench, serial, "1.0.1.8.0.255")
 
 
 def test_datagrams_that_get_lost_are_asked_for_again(bench: Bench, laptop: Laptop) -> None:

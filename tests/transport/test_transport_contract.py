@@ -17,7 +17,7 @@ from gateway.transport.inbox import turn_loop
 from gateway.transport.loopback import LoopbackFaults, loopback_pair
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
-from gateway.url import CharacterFormat, TransportKind, TransportUrl
+from gateway.url import CharacterFormat, SignOnUse, TransportKind, TransportUrl
 
 LONG_S = 5
 SHORT_S = 0.02
@@ -155,6 +155,7 @@ class PtyFarEnd:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.echoes = False
         self.buffer = bytearray()
         os.set_blocking(fd, False)
 
@@ -170,7 +171,10 @@ class PtyFarEnd:
         loop = asyncio.get_running_loop()
         while len(self.buffer) < count:
             await self._ready(loop.add_reader, loop.remove_reader)
-            self.buffer += os.read(self.fd, 65536)
+            octets = os.read(self.fd, 65536)
+            self.buffer += octets
+            if self.echoes:
+                await self.write(octets)
         data = bytes(self.buffer[:count])
         del self.buffer[:count]
         return data
@@ -202,6 +206,41 @@ async def pty_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
         os.close(slave)
         if far.fd >= 0:
             os.close(far.fd)
+
+
+def optical_wire(*, echoes: bool) -> Callable[[], Wire]:
+    """An optical head, with which HDLC begins at once; its own echo is nobody's answer."""
+
+    @asynccontextmanager
+    async def wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+        async with pty_wire() as (serial_line, far):
+            assert isinstance(serial_line, SerialTransport)
+            assert isinstance(far, PtyFarEnd)
+            transport = open_transport(
+                TransportUrl(
+                    kind=TransportKind.OPTICAL,
+                    device=serial_line.device,
+                    sign_on=SignOnUse.NEVER,
+                )
+            )
+            far.echoes = echoes
+            opened = transport.connect
+
+            async def connect() -> None:
+                # The first answer, which never repeats the request, tells what the head is like.
+                await opened()
+                await transport.send(b"/?")
+                assert await far.read_exactly(2) == b"/?"
+                await far.write(b"!")
+                assert await transport.receive(LONG_S) == b"!"
+
+            transport.connect = connect  # type: ignore[method-assign]
+            try:
+                yield transport, far
+            finally:
+                await transport.close()
+
+    return wire
 
 
 class LoopbackFarEnd:
@@ -242,6 +281,8 @@ def loopback_wire(faults: LoopbackFaults) -> Callable[[], Wire]:
 STREAMS: dict[str, Callable[[], Wire]] = {
     "tcp": tcp_wire,
     "serial on a pty": pty_wire,
+    "optical head": optical_wire(echoes=False),
+    "optical head that echoes": optical_wire(echoes=True),
     "loopback": loopback_wire(LoopbackFaults()),
     "slow ragged loopback": loopback_wire(LoopbackFaults(delay_s=0.001, split=True)),
 }
