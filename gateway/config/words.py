@@ -53,6 +53,7 @@ def _key_id(text: str) -> str:
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Milliseconds = Annotated[int, Field(ge=0, le=10_000)]
 BlockDays = Annotated[int, Field(ge=1, le=400)]
 Serial = Annotated[MeterId, text_as(_serial)]
 Url = Annotated[TransportUrl, text_as(parse_url)]
@@ -239,6 +240,9 @@ class Meter:
     keys: str = ""
     """Name of its secrets in the keystore; "" means its serial number."""
 
+    turnaround_ms: Milliseconds | None = None
+    """Silence before it is spoken to again; the profile's where not given."""
+
     @property
     def keys_of(self) -> MeterId:
         """Whose secrets of the keystore are used."""
@@ -254,6 +258,8 @@ class Wire:
     meters: Annotated[tuple[Meter, ...], Field(alias="meter")] = ()
     block_days: BlockDays | None = None
     """In place of ``reading.block_days``: a slow line with many meters carries less history."""
+    gap_ms: Milliseconds = 0
+    """Silence between two meters on the wire."""
 
     def server_of(self, meter: Meter) -> int | None:
         """A meter's address: its own, else the URL's; None means the profile's."""

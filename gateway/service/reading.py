@@ -33,6 +33,7 @@ from gateway.service.meter_state import (
 )
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.visit import Visit
+from gateway.service.wire_watch import WireWatch
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import StoreDoor
 from gateway.transport.port import Transport
@@ -68,6 +69,7 @@ class ReadingLoop:
     associations: Mapping[MeterId, str]
     jitter: Callable[[], float]
     """Numbers in [0, 1): meters that are due at one instant are not all asked in one second."""
+    watch: WireWatch
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
     renewed: dict[MeterId, MeterKeys] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class ReadingLoop:
         """Read what is due, again and again, until cancelled."""
         while True:
             await self.run_once()
-            await asyncio.sleep(self.pause_s)
+            await asyncio.sleep(self._wire_rests_s() or self.pause_s)
 
     async def run_once(self) -> None:
         """One round over the wire's meters; errors of a meter are counted, never raised."""
@@ -99,6 +101,8 @@ class ReadingLoop:
             # Waiting goes by the loop's clock: the wall clock may be set while we wait.
             if asyncio.get_running_loop().time() < state.not_before:
                 continue
+            if self._wire_rests_s():
+                return
             try:
                 tasks = await self._due(access, state)
                 if tasks:
@@ -115,11 +119,17 @@ class ReadingLoop:
                 self.figures.failures += 1
                 log.error("reading not stored", meter=access.meter, error=str(error))
             except GatewayError as error:
-                self._back_off(access, state, error)
+                self.watch.note(self.poller.absence, asyncio.get_running_loop().time())
+                if self.poller.absence is None:
+                    self._back_off(access, state, error)
             except Exception as error:
                 # A bug of ours that one meter brings out must not stop the others' reading.
                 log.exception("reading failed", meter=access.meter)
                 self._back_off(access, state, error)
+
+    def _wire_rests_s(self) -> float:
+        """For how long nobody is asked, as the wire itself is not there; 0 where it is."""
+        return self.watch.rest_s(asyncio.get_running_loop().time())
 
     def _wait(self, state: MeterState, seconds: int) -> None:
         spread_s = self.jitter() * _SPREAD_S
@@ -305,6 +315,7 @@ class ReadingLoop:
 
         async def job(transport: Transport) -> None:
             present = self._present(access)
+            self.watch.note(None, asyncio.get_running_loop().time())
             await transport.flush()
             opened = await self.sessions.associate(
                 present, association, transport, make_room=self._make_room

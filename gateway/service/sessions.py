@@ -36,6 +36,7 @@ from gateway.store.counter_block import CounterBlock
 from gateway.store.counters import FIRST as FIRST_COUNTER
 from gateway.store.counters import CounterKey, CounterStore
 from gateway.store.thread import StoreDoor
+from gateway.transport.paced import PacedTransport
 from gateway.transport.port import Transport
 from gateway.url import TransportKind
 
@@ -123,6 +124,12 @@ class MeterAccess:
     kind: TransportKind
     server_lower: int | None = None
     timing: Timing = field(default_factory=Timing)
+    turnaround_s: float = 0
+    """Silence between the meter's answer and the next frame."""
+
+    def paced(self, transport: Transport) -> Transport:
+        """The wire as this meter bears it."""
+        return PacedTransport(transport, self.turnaround_s) if self.turnaround_s else transport
 
 
 class SessionMaker:
@@ -232,7 +239,7 @@ class SessionMaker:
         link = make_link(access.profile, access.kind, association.client, access.server_lower)
         return Session(
             make_connection(access.kind, link, settings),
-            transport,
+            access.paced(transport),
             access.timing,
             keep_up=None if block is None else partial(self._behind, block),
             make_room=make_room,
@@ -308,7 +315,7 @@ class SessionMaker:
         await self._rest(access)
         try:
             connection = make_connection(access.kind, link, settings)
-            async with session(connection, transport, access.timing) as opened:
+            async with session(connection, access.paced(transport), access.timing) as opened:
                 return await opened.run(read_counter(counter))
         finally:
             self._note_left(access)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import secrets
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from gateway.service.pushed import PushKeeper
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
 from gateway.service.uplink import UplinkLoop
+from gateway.service.wire_watch import WireWatch
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
@@ -57,6 +59,11 @@ from gateway.url import TransportUrl
 log = structlog.get_logger()
 
 _RESTART_S: Final = 5
+_REOPEN_FIRST_S: Final = 0.3
+_LOOK_FOR_DEVICE_S: Final = 5
+"""A device that is gone is looked for so often: looking costs nothing."""
+_CALL_HOST_S: Final = 300
+_UNSTABLE_NAME: Final = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
 _MIB: Final = 1 << 20
 _DAY_S: Final = 86_400
 UplinkMaker = Callable[[PresenceMaker], Uplink]
@@ -147,6 +154,12 @@ def check_site(site: Site, file: str) -> list[str]:
                 meter.association,
                 f"one of {', '.join(sorted(profile.associations))}",
             )
+    remarks += [
+        f"wire {wire.name}: {wire.url.device} may be another adapter after the next plugging in;"
+        " write its name in /dev/serial/by-id"
+        for wire in site.wires
+        if _UNSTABLE_NAME.fullmatch(wire.url.device)
+    ]
     if site.uplink is None:
         remarks.append("no [uplink]: readings are kept here and sent nowhere")
     if not site.stores.keystore.exists():
@@ -318,7 +331,17 @@ class Service:
         return ReadingLoop(
             meters=tuple(self._accesses(wire)),
             associations={meter.serial: meter.association for meter in wire.meters},
-            poller=Poller(wire.name, lambda: parts.open_transport(wire.url)),
+            poller=Poller(
+                wire.name,
+                lambda: parts.open_transport(wire.url),
+                gap_s=wire.gap_ms / 1000,
+            ),
+            watch=WireWatch(
+                wire=wire.name,
+                first_s=_REOPEN_FIRST_S,
+                longest_s=_LOOK_FOR_DEVICE_S if wire.url.kind.is_device else _CALL_HOST_S,
+                jitter=parts.jitter,
+            ),
             sessions=self.sessions,
             readings=parts.readings,
             clock=parts.clock,
@@ -382,6 +405,7 @@ class Service:
             kind=wire.url.kind,
             server_lower=wire.server_of(meter),
             timing=timing_of(profile, wire.url.kind),
+            turnaround_s=_turnaround_ms(profile, meter) / 1000,
         )
 
     def _stored(self, lane: Lane, sequence: int) -> None:
@@ -401,6 +425,10 @@ def _clock_policy(clocks: Clocks) -> ClockPolicy | None:
         margin_s=clocks.margin_s,
         crossing=clocks.crossing,
     )
+
+
+def _turnaround_ms(profile: FirmwareProfile, meter: Meter) -> int:
+    return profile.link.turnaround_ms if meter.turnaround_ms is None else meter.turnaround_ms
 
 
 async def _kept_up(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.errors import NoAnswer
+from gateway.errors import LinkLost, NoAnswer
 from gateway.transport.inbox import Inbox, turn_loop
 from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S, React, Transport
 
@@ -139,8 +139,8 @@ class Channel:
 class ChannelTransport(Transport):
     """What serial lines and TCP do alike; they differ in how they connect and part."""
 
-    def __init__(self, name: str) -> None:
-        self._inbox = Inbox(name)
+    def __init__(self, name: str, lost_kind: type[LinkLost] = LinkLost) -> None:
+        self._inbox = Inbox(name, lost_kind)
         self._channel: Channel | None = None
 
     async def receive(self, timeout_s: float) -> bytes:

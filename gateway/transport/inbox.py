@@ -17,15 +17,17 @@ class Inbox:
         "_deadline",
         "_hear",
         "_lost",
+        "_lost_kind",
         "_patience_s",
         "_timer",
         "_waiter",
         "name",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lost_kind: type[LinkLost] = LinkLost) -> None:
         self.name = name
         """What errors call the wire."""
+        self._lost_kind = lost_kind
         self._buffer = bytearray()
         self._lost: str | None = "it is not open"
         self._waiter: asyncio.Future[bool] | None = None
@@ -84,7 +86,7 @@ class Inbox:
 
     def link_lost(self) -> LinkLost:
         """The error for the state we are in."""
-        return LinkLost(f"{self.name}: {self._lost}")
+        return self._lost_kind(f"{self.name}: {self._lost}")
 
     def flush(self) -> int:
         """Forget what arrived; the number of octets."""

@@ -68,5 +68,9 @@ class Transport(Protocol):
     async def flush(self) -> int:
         """Drop octets received and not yet read, e.g. before a request; say how many."""
 
+    async def rest(self) -> None:
+        """Nobody needs the wire now. Like ``close`` where this side can open it again itself."""
+        await self.close()
+
     async def close(self) -> None:
         """Close; safe to call twice. ``receive`` and ``send`` raise LinkLost afterwards."""

@@ -16,7 +16,7 @@ from typing import Final
 
 import serial
 
-from gateway.errors import LinkLost, UsageError
+from gateway.errors import UsageError, WireGone
 from gateway.transport.channel import Channel, ChannelTransport
 from gateway.url import CharacterFormat
 
@@ -39,14 +39,18 @@ class SerialTransport(ChannelTransport):
         baud: int = 9600,
         characters: CharacterFormat = CharacterFormat.EIGHT_NONE_ONE,
     ) -> None:
-        super().__init__(f"serial {device}")
+        super().__init__(f"serial {device}", WireGone)
         self.device = device
         self._baud = baud
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         self._port: serial.Serial | None = None
 
     async def connect(self) -> None:
-        """Open the device; LinkLost when it is not there or held by another program."""
+        """Open the device; WireGone when it is not there or held by another program.
+
+        Its name is looked up anew each time: an adapter that was plugged in again may stand
+        behind the same link in /dev/serial/by-id under another node.
+        """
         await self.close()
         self._port = self._open()
         fd = self._port.fileno()
@@ -73,11 +77,11 @@ class SerialTransport(ChannelTransport):
                     f"serial {self.device}: no permission; add the user to the group that owns it"
                 ) from error
             if code in (errno.EAGAIN, errno.EWOULDBLOCK):
-                raise LinkLost(f"serial {self.device}: held by another program") from error
-            raise LinkLost(f"serial {self.device}: {error}{self._advice()}") from error
+                raise WireGone(f"serial {self.device}: held by another program") from error
+            raise WireGone(f"serial {self.device}: {error}{self._advice()}") from error
 
     def set_line(self, baud: int, characters: CharacterFormat) -> None:
-        """Change speed and characters of the open port; LinkLost when it is gone."""
+        """Change speed and characters of the open port; WireGone when it is gone."""
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         if self._port is None:
             raise self._inbox.link_lost()
