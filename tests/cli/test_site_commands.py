@@ -285,7 +285,7 @@ def test_a_service_without_meters_in_reach_stops_when_asked(tmp_path: Path) -> N
     with running(site) as process:
         log = tmp_path / "log"
         deadline = time.monotonic() + 60
-        while "meter not read" not in log.read_text():
+        while "wire is not there" not in log.read_text():
             assert time.monotonic() < deadline
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.2)
