@@ -173,6 +173,8 @@ class Reading:
     """Event logs; what a meter pushes is there at once."""
     daily_days: Annotated[int, Field(ge=1, le=400)] = 35
     block_days: BlockDays = 35
+    connections_per_s: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many TCP connections are opened in a second at most."""
     verify_capture_list_s: Annotated[int, Field(ge=60)] = DAY_S
     drift_limit_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """A meter clock further from the host's than this marks its rows as drifted."""

@@ -44,7 +44,7 @@ from gateway.store.retention import Budget
 from gateway.store.stream import STREAM
 from gateway.store.thread import StoreDoor, StoreThread
 from gateway.store.witness import Witness
-from gateway.transport import Transport, open_transport
+from gateway.transport import OpeningPace, Transport, open_transport
 from gateway.transport.listener import PushPort
 from gateway.uplink import topics
 from gateway.uplink.mqtt import MqttUplink
@@ -59,10 +59,10 @@ from gateway.url import TransportUrl
 log = structlog.get_logger()
 
 _RESTART_S: Final = 5
-_REOPEN_FIRST_S: Final = 0.3
-_LOOK_FOR_DEVICE_S: Final = 5
-"""A device that is gone is looked for so often: looking costs nothing."""
-_CALL_HOST_S: Final = 300
+_DEVICE_RESTS_S: Final = (0.3, 5)
+"""How long a device that is gone is not looked for, at first and later: looking costs nothing."""
+_HOST_RESTS_S: Final = (15, 300)
+"""The same for a host on the network."""
 _UNSTABLE_NAME: Final = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
 _MIB: Final = 1 << 20
 _DAY_S: Final = 86_400
@@ -129,6 +129,9 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
         profiles=profiles,
         clock=clock,
         make_uplink=None if site.uplink is None else mqtt_maker(site),
+        open_transport=partial(
+            open_transport, pace=OpeningPace(site.reading.connections_per_s)
+        ),
     )
 
 
@@ -338,8 +341,7 @@ class Service:
             ),
             watch=WireWatch(
                 wire=wire.name,
-                first_s=_REOPEN_FIRST_S,
-                longest_s=_LOOK_FOR_DEVICE_S if wire.url.kind.is_device else _CALL_HOST_S,
+                rests_s=_DEVICE_RESTS_S if wire.url.kind.is_device else _HOST_RESTS_S,
                 jitter=parts.jitter,
             ),
             sessions=self.sessions,

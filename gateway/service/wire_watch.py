@@ -16,13 +16,12 @@ log = structlog.get_logger()
 class WireWatch:
     """What one wire's loop knows of its presence. Times are the event loop's, in seconds.
 
-    ``first_s`` passes before the first new attempt, twice as much before each next one, up to
-    ``longest_s``: a USB adapter costs nothing to look for, a host on the network does.
+    Of ``rests_s`` the first passes before the first new attempt, twice as much before each next
+    one, up to the second: a USB adapter costs nothing to look for, a host on the network does.
     """
 
     wire: str
-    first_s: float
-    longest_s: float
+    rests_s: tuple[float, float]
     jitter: Callable[[], float]
     """Numbers in [0, 1): wires that went together do not all come back in one second."""
     _attempts: int = field(default=0, init=False)
@@ -35,7 +34,8 @@ class WireWatch:
                 log.warning("wire is back", wire=self.wire, attempts=self._attempts)
             self._attempts = 0
             return
-        wait_s = min(self.longest_s, self.first_s * 2 ** min(self._attempts, 16))
+        first_s, longest_s = self.rests_s
+        wait_s = min(longest_s, first_s * 2 ** min(self._attempts, 16))
         self._retry_at = now + wait_s * (1 + self.jitter() / 4)
         if not self._attempts:
             log.error("wire is not there", wire=self.wire, error=str(absence))

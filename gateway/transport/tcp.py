@@ -9,25 +9,39 @@ from typing import Any, Final
 
 from gateway.errors import LinkLost, NoAnswer
 from gateway.transport.channel import Channel, ChannelTransport
+from gateway.transport.opening_pace import OpeningPace
 from gateway.transport.sockets import addresses_of, keep_alive
 
 _READ_OCTETS: Final = 16_384
 
 
 class TcpTransport(ChannelTransport):
-    """Transport over one TCP connection; see ``gateway.transport.port``."""
+    """Transport over one TCP connection; see ``gateway.transport.port``.
 
-    def __init__(self, host: str, port: int, *, connect_timeout_s: float = 10) -> None:
+    It waits for its turn in ``pace`` before it is opened.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        connect_timeout_s: float = 10,
+        pace: OpeningPace | None = None,
+    ) -> None:
         super().__init__(f"tcp {host}:{port}")
         self._host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
+        self._pace = pace
         self._socket: socket.socket | None = None
 
     async def connect(self) -> None:
         """Open the connection; LinkLost when refused, NoAnswer when nobody answers in time."""
         await self.close()
         name = self._inbox.name
+        if self._pace is not None:
+            await self._pace.turn()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 sock = await self._connected()

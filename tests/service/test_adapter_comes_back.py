@@ -115,7 +115,7 @@ def test_reading_goes_on_by_itself_under_the_new_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("longest_s", "waits"), [(5, 5), (300, 300)])
 def test_a_wire_is_tried_again_with_growing_patience(longest_s: float, waits: float) -> None:
-    watch = WireWatch(wire="w", first_s=0.3, longest_s=longest_s, jitter=lambda: 0)
+    watch = WireWatch(wire="w", rests_s=(0.3, longest_s), jitter=lambda: 0)
     now, rests = 100.0, []
     with capture_logs() as logs:
         for _ in range(14):
@@ -134,7 +134,7 @@ def test_a_wire_is_tried_again_with_growing_patience(longest_s: float, waits: fl
 def test_wires_that_went_together_do_not_come_back_in_one_instant() -> None:
     rests, shares = [], iter((0.0, 0.5, 0.9))
     for _ in range(3):
-        watch = WireWatch(wire="w", first_s=4, longest_s=300, jitter=lambda: next(shares))
+        watch = WireWatch(wire="w", rests_s=(4, 300), jitter=lambda: next(shares))
         watch.note(NoAnswer("no connection"), 0.0)
         rests.append(watch.rest_s(0.0))
     assert rests == [4.0, 4.5, 4.9]
