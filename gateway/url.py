@@ -159,9 +159,7 @@ def _device(kind: TransportKind, parts: SplitResult, text: str) -> TransportUrl:
     )
 
 
-def _network(
-    kind: TransportKind, parts: SplitResult, port: int | None, text: str
-) -> TransportUrl:
+def _network(kind: TransportKind, parts: SplitResult, port: int | None, text: str) -> TransportUrl:
     if not parts.hostname:
         raise UsageError(f"a {kind} URL names a host: {kind}://10.0.0.7:4059, not {text!r}")
     if parts.path not in ("", "/"):

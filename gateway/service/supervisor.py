@@ -129,9 +129,7 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
         profiles=profiles,
         clock=clock,
         make_uplink=None if site.uplink is None else mqtt_maker(site),
-        open_transport=partial(
-            open_transport, pace=OpeningPace(site.reading.connections_per_s)
-        ),
+        open_transport=partial(open_transport, pace=OpeningPace(site.reading.connections_per_s)),
     )
 
 

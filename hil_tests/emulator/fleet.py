@@ -22,10 +22,17 @@ from hil_tests.emulator.nameplate import MANUFACTURER
 from hil_tests.emulator.optical_head import OpticalWire
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.push import Pusher, push_source
-from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
+from hil_tests.emulator.scenario import BusEnd, Ciphering, MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
 from hil_tests.emulator.truth import Truth
-from hil_tests.emulator.wires import LOOPBACK, MonotonicClock, PtyWire, TcpWire, WireClock
+from hil_tests.emulator.wires import (
+    LOOPBACK,
+    MonotonicClock,
+    PtyWire,
+    SerialServerWire,
+    TcpWire,
+    WireClock,
+)
 
 FLEET_FILE: Final = "fleet.json"
 STATS_FILE: Final = "stats.json"
@@ -121,7 +128,7 @@ class Fleet:
         self._clock = wire_clock or MonotonicClock()
         self._now_s = now_s or meter_clock(scenario)
         self._ports: dict[str, TcpWire | UdpWire] = {}
-        self._buses: dict[str, PtyWire] = {}
+        self._buses: dict[str, PtyWire | SerialServerWire] = {}
         self._heads: dict[str, OpticalWire] = {}
 
     async def __aenter__(self) -> Self:
@@ -146,7 +153,7 @@ class Fleet:
 
     def stats(self) -> dict[str, WireStats]:
         """Octets and turnarounds by wire: a bus by its name, a meter of its own by its serial."""
-        wires: dict[str, TcpWire | UdpWire | PtyWire | OpticalWire] = {
+        wires: dict[str, TcpWire | UdpWire | PtyWire | SerialServerWire | OpticalWire] = {
             **self._ports,
             **self._buses,
             **self._heads,
@@ -169,35 +176,54 @@ class Fleet:
 
     async def _start(self) -> None:
         on_bus: dict[str, list[tuple[Station, Spoiler]]] = {}
+        made: list[tuple[MeterScenario, Meter, Path]] = []
         for entry in self.scenario.meters:
             meter, keys_file, make_station = self._make(entry)
+            made.append((entry, meter, keys_file))
             spoiler = Spoiler(entry.faults, entry.serial)
             if entry.wire is WireKind.BUS:
                 on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
-                url = self._bus_url(entry)
-            elif entry.wire is WireKind.OPTICAL:
-                path = self.directory / entry.serial
-                head = OpticalWire(path, make_station, spoiler, entry.faults, self._clock)
-                self._heads[entry.serial] = head
-                self.tasks.append(await head.start())
-                url = f"optical://{path.absolute()}?server={entry.address}"
             else:
-                wire = self._ports[entry.serial] = (
-                    UdpWire(LOOPBACK, make_station, spoiler, entry.port)
-                    if entry.wire is WireKind.UDP
-                    else TcpWire(make_station, spoiler, entry.port)
-                )
-                await wire.start()
-                url = f"{entry.wire}://{LOOPBACK}:{wire.port}"
-                if entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1:
-                    url += f"?server={entry.address}"
-            self.meters[entry.serial] = Running(entry, meter, url, keys_file)
+                await self._start_alone(entry, make_station, spoiler)
         for bus in self.scenario.buses:
-            line = self._buses[bus.name] = PtyWire(
-                self.directory / bus.name, bus.baud, on_bus.get(bus.name, []), self._clock
+            stations = on_bus.get(bus.name, [])
+            line = self._buses[bus.name] = (
+                SerialServerWire(bus.baud, stations, self._clock)
+                if bus.end is BusEnd.SERIAL_SERVER
+                else PtyWire(self.directory / bus.name, bus.baud, stations, self._clock)
             )
             self.tasks.append(await line.start())
+        for entry, meter, keys_file in made:
+            self.meters[entry.serial] = Running(entry, meter, self._url(entry), keys_file)
         write_private(self.directory / FLEET_FILE, json.dumps(self.document(), indent=2) + "\n")
+
+    async def _start_alone(
+        self, entry: MeterScenario, make_station: Callable[[], Station], spoiler: Spoiler
+    ) -> None:
+        """A meter that has its wire for itself."""
+        if entry.wire is WireKind.OPTICAL:
+            path = self.directory / entry.serial
+            head = OpticalWire(path, make_station, spoiler, entry.faults, self._clock)
+            self._heads[entry.serial] = head
+            self.tasks.append(await head.start())
+            return
+        port = self._ports[entry.serial] = (
+            UdpWire(LOOPBACK, make_station, spoiler, entry.port)
+            if entry.wire is WireKind.UDP
+            else TcpWire(make_station, spoiler, entry.port)
+        )
+        await port.start()
+
+    def _url(self, entry: MeterScenario) -> str:
+        """Where a meter answers."""
+        server = f"server={entry.address}"
+        if entry.wire is WireKind.BUS:
+            return f"{self._buses[entry.bus].url}{server}"
+        if entry.wire is WireKind.OPTICAL:
+            return f"optical://{self._heads[entry.serial].path.absolute()}?{server}"
+        url = f"{entry.wire}://{LOOPBACK}:{self._ports[entry.serial].port}"
+        has_lower = entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1
+        return f"{url}?{server}" if has_lower else url
 
     async def _stop(self) -> None:
         for wire in self._ports.values():
@@ -218,11 +244,6 @@ class Fleet:
         self.pushers[entry.serial] = Pusher(meter, source)
         return meter, keys_file, partial(Station, entry, keys, meter)
 
-    def _bus_url(self, entry: MeterScenario) -> str:
-        baud = next(bus.baud for bus in self.scenario.buses if bus.name == entry.bus)
-        device = (self.directory / entry.bus).absolute()
-        return f"serial://{device}?baud={baud}&server={entry.address}"
-
     def document(self) -> dict[str, Any]:
         """``fleet.json``: where each meter is and what it is; keys are only named."""
         return {
@@ -230,7 +251,7 @@ class Fleet:
             "zone_minutes": self.scenario.zone_minutes,
             "deviation_sign": self.scenario.deviation_sign,
             "buses": [
-                {"name": name, "device": str(line.path.absolute()), "baud": line.baud}
+                {"name": name, "device": line.device, "baud": line.baud}
                 for name, line in self._buses.items()
             ],
             "meters": [

@@ -56,12 +56,21 @@ class SettingsAuthentication(StrEnum):
     GMAC = "gmac"
 
 
+class BusEnd(StrEnum):
+    """What a reader opens to reach a bus."""
+
+    PTY = "pty"
+    SERIAL_SERVER = "tcp"
+    """A serial server: the line's octets on a TCP stream, for one client at a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusScenario:
     """One RS-485 line."""
 
     name: str
     baud: int
+    end: BusEnd = BusEnd.PTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +256,11 @@ class _Table:
 
 
 def _bus(table: _Table) -> BusScenario:
-    bus = BusScenario(name=table.word("name", 32), baud=table.one_of("baud", BAUD_RATES, 9600))
+    bus = BusScenario(
+        name=table.word("name", 32),
+        baud=table.one_of("baud", BAUD_RATES, 9600),
+        end=table.choice("end", BusEnd, "pty"),
+    )
     table.finish()
     return bus
 

@@ -188,6 +188,16 @@ class PtyWire:
         """What went over the line."""
         return self._bus.stats
 
+    @property
+    def device(self) -> str:
+        """What a reader opens."""
+        return str(self.path.absolute())
+
+    @property
+    def url(self) -> str:
+        """The same as a URL, to which a meter's address is appended."""
+        return f"serial://{self.device}?baud={self.baud}&"
+
     async def start(self) -> asyncio.Task[None]:
         """Make the device and serve it; the task ends only with a defect of this program."""
         self._master, self._slave = os.openpty()
@@ -230,3 +240,76 @@ def write_or_lose(fd: int, octets: bytes) -> None:
         os.write(fd, octets)
     except BlockingIOError:
         return
+
+
+class SerialServerWire:
+    """A bus behind a serial server: its octets on a TCP stream, for the newest client alone.
+
+    ``go_deaf`` leaves the connection open without anybody behind it, as a serial server does that
+    lost its supply for a moment: only a new connection reaches the bus again.
+    """
+
+    def __init__(
+        self, baud: int, stations: Sequence[tuple[Station, Spoiler]], clock: WireClock
+    ) -> None:
+        self.baud = baud
+        self.port = 0
+        self.connections = 0
+        self._bus = Bus(stations, baud, clock, self._put)
+        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self._is_deaf = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def stats(self) -> WireStats:
+        """What went over the line."""
+        return self._bus.stats
+
+    @property
+    def device(self) -> str:
+        """What a reader opens."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The same as a URL, to which a meter's address is appended."""
+        return f"hdlc+tcp://{self.device}?"
+
+    async def start(self) -> asyncio.Task[None]:
+        """Listen and serve; the task ends only with a defect of this program."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._task = asyncio.create_task(self._serve(), name=f"serial server {self.port}")
+        return self._task
+
+    async def stop(self) -> None:
+        """Close the port and the connections."""
+        if self._server is None or self._task is None:
+            return
+        self._server.close()
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        for writer in self._writers:
+            writer.close()
+
+    def go_deaf(self) -> None:
+        """From now on the present connection leads nowhere."""
+        self._is_deaf = True
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._is_deaf = False
+        self._writers.append(writer)
+        while octets := await reader.read(_READ_OCTETS):
+            if writer is self._writers[-1] and not self._is_deaf:
+                self._heard.put_nowait(octets)
+
+    async def _serve(self) -> None:
+        while True:
+            await self._bus.hear(await self._heard.get())
+
+    def _put(self, chunk: bytes) -> None:
+        if self._writers and not self._is_deaf:
+            self._writers[-1].write(chunk)

@@ -203,7 +203,12 @@ def test_a_fault_names_file_key_value_and_what_is_allowed(
 
 
 WRONG_METERS = [
-    ("url = 'tcp://192.0.2.17'", "url = 'dtls://192.0.2.17'", "wire[1 shop].url", "not a transport"),
+    (
+        "url = 'tcp://192.0.2.17'",
+        "url = 'dtls://192.0.2.17'",
+        "wire[1 shop].url",
+        "not a transport",
+    ),
     ("url = 'tcp://192.0.2.17'", "url = 'tcp://h?sever=1'", "wire[1 shop].url", "mean 'server'?"),
     ("url = 'tcp://192.0.2.17'", "url = 'modbus-tcp://h'", "wire[1 shop].url", "not supported"),
     (

@@ -99,7 +99,7 @@ class UdpFarEnd(asyncio.DatagramProtocol):
         self.net: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.net = cast(asyncio.DatagramTransport, transport)
+        self.net = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.peer = addr

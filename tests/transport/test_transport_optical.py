@@ -105,9 +105,7 @@ WAYS_IN = [
 
 
 @pytest.mark.parametrize("faults", WAYS_IN)
-def test_hdlc_begins_whatever_the_head_and_the_meter_are_like(
-    tmp_path: Path, faults: str
-) -> None:
+def test_hdlc_begins_whatever_the_head_and_the_meter_are_like(tmp_path: Path, faults: str) -> None:
     under_a_head(tmp_path, faults, speaks_hdlc)
 
 

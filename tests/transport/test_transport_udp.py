@@ -36,9 +36,10 @@ def test_each_datagram_is_handed_out_by_itself() -> None:
 
 def test_a_datagram_from_another_peer_is_passed_over_and_counted() -> None:
     async def scene() -> None:
-        with socket.socket(type=socket.SOCK_DGRAM) as meter, socket.socket(
-            type=socket.SOCK_DGRAM
-        ) as stranger:
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as meter,
+            socket.socket(type=socket.SOCK_DGRAM) as stranger,
+        ):
             meter.bind(("127.0.0.1", 0))
             stranger.bind(("127.0.0.1", 0))
             port = UdpTransport(*meter.getsockname())
