@@ -4,20 +4,25 @@ import asyncio
 import os
 import pty
 import random
+import ssl
+import tempfile
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
 
 from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
 from gateway.transport import Transport, open_transport
+from gateway.transport.called import CalledTransport, listener_context
 from gateway.transport.inbox import turn_loop
 from gateway.transport.loopback import LoopbackFaults, loopback_pair
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
 from gateway.url import CharacterFormat, SignOnUse, TransportKind, TransportUrl
+from hil_tests.certificates import Authority
 
 LONG_S = 5
 SHORT_S = 0.02
@@ -243,6 +248,68 @@ def optical_wire(*, echoes: bool) -> Callable[[], Wire]:
     return wire
 
 
+class CallerFarEnd:
+    """A meter that dialled in, and dials no second time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def read_exactly(self, count: int) -> bytes:
+        return await self.reader.readexactly(count)
+
+    async def write(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def vanish(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await self.writer.wait_closed()
+
+    async def accept_again(self) -> None:
+        raise AssertionError("who was called cannot call back")
+
+
+def called_wire(*, tls: bool) -> Callable[[], Wire]:
+    @asynccontextmanager
+    async def wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+        loop = asyncio.get_running_loop()
+        calls: asyncio.Queue[CalledTransport] = asyncio.Queue()
+
+        class Queued(CalledTransport):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                calls.put_nowait(self)
+
+        with tempfile.TemporaryDirectory() as folder:
+            listening, calling = contexts(Path(folder)) if tls else (None, None)
+            server = await loop.create_server(
+                lambda: Queued("call from a meter", lambda _: None), "127.0.0.1", 0, ssl=listening
+            )
+            port = server.sockets[0].getsockname()[1]
+            meter = await asyncio.open_connection("127.0.0.1", port, ssl=calling)
+        far = CallerFarEnd(*meter)
+        transport = await calls.get()
+        try:
+            yield transport, far
+        finally:
+            await transport.close()
+            await far.vanish()
+            server.close()
+
+    return wire
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of the listener and of the meter, which trust one authority."""
+    authority = Authority(folder)
+    held = authority.issue("listener", server=True)
+    assert held.certificate_file is not None
+    assert held.key_file is not None
+    listening = listener_context(held.certificate_file, held.key_file)
+    return listening, ssl.create_default_context(cafile=str(authority.ca_file))
+
+
 class LoopbackFarEnd:
     def __init__(self, end: Transport) -> None:
         self.end = end
@@ -286,7 +353,11 @@ STREAMS: dict[str, Callable[[], Wire]] = {
     "loopback": loopback_wire(LoopbackFaults()),
     "slow ragged loopback": loopback_wire(LoopbackFaults(delay_s=0.001, split=True)),
 }
-WIRES = {**STREAMS, "udp": udp_wire}
+CALLED = {"call": called_wire(tls=False), "call over TLS": called_wire(tls=True)}
+"""Only the far end opens them."""
+REOPENED = {**STREAMS, "udp": udp_wire}
+STREAMS |= CALLED
+WIRES = {**REOPENED, **CALLED}
 
 
 def running_on(wire: Callable[[], Wire]) -> OnWire:
@@ -306,6 +377,12 @@ def running_on(wire: Callable[[], Wire]) -> OnWire:
 @pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
 def on_wire(request: pytest.FixtureRequest) -> OnWire:
     """On every wire."""
+    return running_on(request.param)
+
+
+@pytest.fixture(params=list(REOPENED.values()), ids=list(REOPENED))
+def on_own_wire(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire that this side opens."""
     return running_on(request.param)
 
 
@@ -470,7 +547,7 @@ def test_closing_ends_a_receive_that_waits(on_wire: OnWire) -> None:
     on_wire(body)
 
 
-def test_a_transport_connects_again_after_it_was_closed(on_wire: OnWire) -> None:
+def test_a_transport_connects_again_after_it_was_closed(on_own_wire: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"one")
         assert await far.read_exactly(3) == b"one"
@@ -482,7 +559,21 @@ def test_a_transport_connects_again_after_it_was_closed(on_wire: OnWire) -> None
         await far.write(b"three")
         assert await receive_exactly(transport, 5) == b"three"
 
-    on_wire(body)
+    on_own_wire(body)
+
+
+def test_only_a_transport_that_this_side_opens_can_be_left_and_opened_again() -> None:
+    async def rests(transport: Transport, far: FarEnd) -> None:
+        await transport.rest()
+        await transport.connect()
+        await transport.send(b"kept")
+        assert await far.read_exactly(4) == b"kept"
+        await transport.close()
+        with pytest.raises(LinkLost):
+            await transport.connect()
+
+    for wire in CALLED.values():
+        running_on(wire)(rests)
 
 
 def test_two_tasks_cannot_receive_at_once(on_wire: OnWire) -> None:
