@@ -10,7 +10,17 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from gateway.config.words import Meter, MeterFile, Site, Stores, Tls, Uplink, Wire
+from gateway.config.words import (
+    Listener,
+    ListenerTls,
+    Meter,
+    MeterFile,
+    Site,
+    Stores,
+    Tls,
+    Uplink,
+    Wire,
+)
 from gateway.errors import ConfigError, ConfigErrors
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.profile.strict_toml import read_toml, suggestion, validate
@@ -19,7 +29,7 @@ _SITE: Final = TypeAdapter(Site)
 _METER_FILE: Final = TypeAdapter(MeterFile)
 
 T = TypeVar("T")
-P = TypeVar("P", Site, Stores, Uplink, Tls)
+P = TypeVar("P", Site, Stores, Uplink, Tls, ListenerTls)
 
 
 def load_site(path: Path) -> Site:
@@ -83,6 +93,11 @@ def _files_of(meter_files: list[tuple[str, MeterFile]]) -> dict[str, str]:
 
 def _with_paths(site: Site, folder: Path) -> Site:
     site = replace(_rooted(site, folder), stores=_rooted(site.stores, folder))
+    listeners = tuple(
+        one if one.tls is None else replace(one, tls=_rooted(one.tls, folder))
+        for one in site.listeners
+    )
+    site = replace(site, listeners=listeners)
     if site.uplink is None:
         return site
     uplink = _rooted(site.uplink, folder)
@@ -128,12 +143,18 @@ def _with_meters(
 
 def _site_faults(site: Site, file: str) -> Iterator[ConfigError]:
     owners: dict[str, str] = {}
-    for wire in site.wires:
+    names = {wire.name for wire in site.wires}
+    for listener in site.listeners:
+        if listener.name in names:
+            key = f"listener {listener.name}.name"
+            yield ConfigError(file, key, listener.name, "is another wire's or listener's already")
+        names.add(listener.name)
+    for wire in site.places:
         owner = owners.setdefault(wire.url.wire, wire.name)
         if owner != wire.name:
             yield ConfigError(
                 file,
-                f"wire {wire.name}.url",
+                f"{_kind_of(wire)} {wire.name}.url",
                 str(wire.url),
                 f"is the wire of {owner} already; put the meters of one wire together",
             )
@@ -142,12 +163,12 @@ def _site_faults(site: Site, file: str) -> Iterator[ConfigError]:
 def _meter_faults(site: Site, file_of: dict[str, str], site_file: str) -> Iterator[ConfigError]:
     profiles: dict[str, FirmwareProfile | None] = {}
     seen: dict[str, str] = {}
-    for wire in site.wires:
+    for wire in site.places:
         addresses: dict[int | None, str] = {}
         for meter in wire.meters:
             file = file_of.get(meter.serial, site_file)
             key = f"meter {meter.serial}"
-            place = f"wire {wire.name}"
+            place = f"{_kind_of(wire)} {wire.name}"
             if meter.serial in seen:
                 text = f"stands on {seen[meter.serial]} already"
                 yield ConfigError(file, f"{place}, {key}.serial", meter.serial, text)
@@ -158,12 +179,18 @@ def _meter_faults(site: Site, file_of: dict[str, str], site_file: str) -> Iterat
             if profile is None:
                 continue
             yield from _association_faults(profile, meter, file, key)
+            if isinstance(wire, Listener):
+                continue  # each has a connection of its own
             address = wire.server_of(meter)
             address = profile.link.server_lower if address is None else address
             other = addresses.setdefault(address, meter.serial)
             if other != meter.serial:
                 text = f"is the address of {other} on wire {wire.name}; each meter has its own"
                 yield ConfigError(file, f"{key}.server", address, text)
+
+
+def _kind_of(place: Wire | Listener) -> str:
+    return "wire" if isinstance(place, Wire) else "listener"
 
 
 def _profile(

@@ -14,7 +14,9 @@ OWN_DESCRIPTORS: Final = 64
 
 def descriptors_needed(site: Site) -> int:
     """How many files a site's service may have open at once."""
-    return OWN_DESCRIPTORS + len(site.wires)
+    # A listener holds one more, and one for a call that is about to be turned away.
+    calls = sum(listener.max_connections + 2 for listener in site.listeners)
+    return OWN_DESCRIPTORS + len(site.wires) + calls
 
 
 def make_room(needed: int) -> None:

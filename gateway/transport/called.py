@@ -27,6 +27,8 @@ class CalledTransport(Transport, asyncio.Protocol):
         self._stream: asyncio.Transport | None = None
         self._is_reading = True
         self._written: asyncio.Future[None] | None = None
+        self.was_open = False
+        """Whether there ever was a connection (and TLS, where it is used)."""
 
     @property
     def is_open(self) -> bool:
@@ -41,6 +43,7 @@ class CalledTransport(Transport, asyncio.Protocol):
         # What the system has not taken keeps ``send`` waiting. (With 0 TLS would never go on.)
         stream.set_write_buffer_limits(high=1, low=0)
         self._stream = stream
+        self.was_open = True
         self._inbox.open()
 
     def data_received(self, data: bytes) -> None:

@@ -27,6 +27,7 @@ from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
 from hil_tests.emulator.truth import Truth
 from hil_tests.emulator.wires import (
     LOOPBACK,
+    CallingWire,
     MonotonicClock,
     PtyWire,
     SerialServerWire,
@@ -127,7 +128,7 @@ class Fleet:
         """One for each bus and optical head; ends only with a defect."""
         self._clock = wire_clock or MonotonicClock()
         self._now_s = now_s or meter_clock(scenario)
-        self._ports: dict[str, TcpWire | UdpWire] = {}
+        self._ports: dict[str, TcpWire | UdpWire | CallingWire] = {}
         self._buses: dict[str, PtyWire | SerialServerWire] = {}
         self._heads: dict[str, OpticalWire] = {}
 
@@ -153,12 +154,9 @@ class Fleet:
 
     def stats(self) -> dict[str, WireStats]:
         """Octets and turnarounds by wire: a bus by its name, a meter of its own by its serial."""
-        wires: dict[str, TcpWire | UdpWire | PtyWire | SerialServerWire | OpticalWire] = {
-            **self._ports,
-            **self._buses,
-            **self._heads,
-        }
-        return {name: wire.stats for name, wire in wires.items()}
+        stats = {name: port.stats for name, port in self._ports.items()}
+        stats |= {name: bus.stats for name, bus in self._buses.items()}
+        return stats | {name: head.stats for name, head in self._heads.items()}
 
     def write_stats(self) -> None:
         """Write ``stats.json`` (octets and turnarounds by wire) and ``counters.json``.
@@ -207,11 +205,16 @@ class Fleet:
             self._heads[entry.serial] = head
             self.tasks.append(await head.start())
             return
-        port = self._ports[entry.serial] = (
-            UdpWire(LOOPBACK, make_station, spoiler, entry.port)
-            if entry.wire is WireKind.UDP
-            else TcpWire(make_station, spoiler, entry.port)
-        )
+        port: TcpWire | UdpWire | CallingWire
+        if entry.wire is WireKind.UDP:
+            port = UdpWire(LOOPBACK, make_station, spoiler, entry.port)
+        elif entry.calls:
+            host, _, number = entry.calls.rpartition(":")
+            again_s = entry.calls_again_ms / 1000
+            port = CallingWire(make_station, spoiler, (host, int(number)), again_s)
+        else:
+            port = TcpWire(make_station, spoiler, entry.port)
+        self._ports[entry.serial] = port
         await port.start()
 
     def _url(self, entry: MeterScenario) -> str:
@@ -221,7 +224,8 @@ class Fleet:
             return f"{self._buses[entry.bus].url}{server}"
         if entry.wire is WireKind.OPTICAL:
             return f"optical://{self._heads[entry.serial].path.absolute()}?{server}"
-        url = f"{entry.wire}://{LOOPBACK}:{self._ports[entry.serial].port}"
+        host = entry.calls.rpartition(":")[0] or LOOPBACK
+        url = f"{entry.wire}://{host}:{self._ports[entry.serial].port}"
         has_lower = entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1
         return f"{url}?{server}" if has_lower else url
 

@@ -11,6 +11,8 @@ import os
 import time
 import tty
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -81,11 +83,13 @@ class _Connection(asyncio.Protocol):
         spoiler: Spoiler,
         stats: WireStats,
         open_connections: set[_Connection],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._station = station
         self._spoiler = spoiler
         self._stats = stats
         self._open = open_connections
+        self._on_end = on_end
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,6 +114,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
         self._transport = None
+        self._on_end()
 
     def abort(self) -> None:
         """Drop the connection without waiting for the peer."""
@@ -122,6 +127,58 @@ class _Connection(asyncio.Protocol):
         for piece in self._spoiler.pieces(answer):
             self._stats.octets_out += len(piece)
             self._transport.write(piece)
+
+
+class CallingWire:
+    """One meter that dials in, and dials again when the connection ended."""
+
+    def __init__(
+        self,
+        make_station: Callable[[], Station],
+        spoiler: Spoiler,
+        listener: tuple[str, int],
+        again_s: float,
+    ) -> None:
+        self._make_station = make_station
+        self._spoiler = spoiler
+        self._listener = listener
+        self._again_s = again_s
+        self._open: set[_Connection] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.stats = WireStats()
+        self.port = listener[1]
+        self.calls = 0
+        """Connections that came about."""
+
+    async def start(self) -> None:
+        """Begin to dial."""
+        self._task = asyncio.create_task(self._dial(), name=f"dials {self._listener}")
+
+    async def stop(self) -> None:
+        """Hang up, and dial no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        for connection in tuple(self._open):
+            connection.abort()
+
+    async def _dial(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            ended = asyncio.Event()
+            make = partial(
+                _Connection,
+                self._make_station(),
+                self._spoiler,
+                self.stats,
+                self._open,
+                ended.set,
+            )
+            with suppress(OSError):
+                await loop.create_connection(make, *self._listener)
+                self.calls += 1
+                await ended.wait()
+            await asyncio.sleep(self._again_s)
 
 
 class Bus:
