@@ -28,6 +28,8 @@ from gateway.profile.strict_toml import read_toml, suggestion, validate
 _SITE: Final = TypeAdapter(Site)
 _METER_FILE: Final = TypeAdapter(MeterFile)
 
+_PUBLIC: Final = "public"
+
 T = TypeVar("T")
 P = TypeVar("P", Site, Stores, Uplink, Tls, ListenerTls)
 
@@ -45,6 +47,7 @@ def load_site(path: Path) -> Site:
         site = _with_paths(site, path.parent)
         site = _with_meters(site, meter_files, path, faults)
         faults += _site_faults(site, str(path))
+        faults += _listener_faults(site, str(path))
         faults += _meter_faults(site, _files_of(meter_files), str(path))
     if faults:
         raise ConfigErrors(faults)
@@ -158,6 +161,19 @@ def _site_faults(site: Site, file: str) -> Iterator[ConfigError]:
                 str(wire.url),
                 f"is the wire of {owner} already; put the meters of one wire together",
             )
+
+
+def _listener_faults(site: Site, file: str) -> Iterator[ConfigError]:
+    """Callers are asked who they are in a public association, so there has to be one."""
+    for listener in site.listeners:
+        key, name = f"listener {listener.name}.profile", listener.profile
+        try:
+            profile = load_profile(name, site.profiles)
+        except ConfigError as error:
+            yield ConfigError(file, key, name, error.allowed)
+            continue
+        if _PUBLIC not in profile.associations:
+            yield ConfigError(file, key, name, f"has no association {_PUBLIC!r} to ask callers in")
 
 
 def _meter_faults(site: Site, file_of: dict[str, str], site_file: str) -> Iterator[ConfigError]:
