@@ -55,7 +55,7 @@ START: Final = Line(_START_BAUD, CharacterFormat.SEVEN_EVEN_ONE)
 class Identification:
     """``/XXXZ...``: the maker's three letters, the speed it proposes, and what it is.
 
-    ``text`` begins with ``\\2`` where the meter says that it knows mode E; not all say it.
+    ``text`` begins with a backslash and 2 where the meter says that it knows mode E; not all say.
     """
 
     maker: str
@@ -200,7 +200,6 @@ class SignOn:
             State.REACTING: self._react,
             State.SELECTING: self._select,
             State.SETTLING: self._settle,
-            State.READY: lambda now_s: None,
         }
         self._move(Step.BEGUN_ASLEEP if wake_up else Step.BEGUN, now_s)
 
@@ -300,7 +299,8 @@ class SignOn:
             raise LocalProtocolError(
                 f"sign-on: {step.name} is not possible while {self.state.name}"
             ) from None
-        self._on_entry[self.state](now_s)
+        if self.state in self._on_entry:
+            self._on_entry[self.state](now_s)
 
     def _send(self, characters: bytes, now_s: float, then_s: float) -> None:
         """Queue characters; time passes ``then_s`` after the last of them has left."""
@@ -310,7 +310,7 @@ class SignOn:
 
     def _wake(self, now_s: float) -> None:
         count = round(self._timing.wake_up_s / self.line.duration_s(1))
-        self._send(bytes(count), now_s, 0.0)
+        self._send(bytes(count), now_s, 0)
 
     def _rest(self, now_s: float) -> None:
         self.due_s = now_s + self._timing.wake_up_rest_s

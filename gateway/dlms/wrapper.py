@@ -1,4 +1,4 @@
-"""Wrapper (IEC 62056-47) over TCP and UDP: version, source wPort, destination wPort, length, APDU."""
+"""Wrapper (IEC 62056-47), over TCP and UDP: version, source and destination wPort, length, APDU."""
 
 from __future__ import annotations
 

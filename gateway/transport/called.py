@@ -39,7 +39,7 @@ class CalledTransport(Transport, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands (and TLS, where it is used)."""
-        stream = cast(asyncio.Transport, transport)
+        stream = cast("asyncio.Transport", transport)
         # What the system has not taken keeps ``send`` waiting. (With 0 TLS would never go on.)
         stream.set_write_buffer_limits(high=1, low=0)
         self._stream = stream

@@ -44,7 +44,7 @@ FATES: dict[str, Fate] = {
     "passed": lambda held: [held.pop()],
     "lost": lambda held: (held.pop(), [])[1],
     "doubled": lambda held: [held[-1], held.pop()],
-    "held back": lambda held: [],
+    "held back": lambda held: held[:0],
     "overtaken": lambda held: [held.pop(), *(held.pop() for _ in range(len(held)))],
 }
 

@@ -187,10 +187,10 @@ def test_a_confirmation_at_the_new_speed_is_noise_that_harms_nothing() -> None:
 
 def test_a_babbler_cannot_hold_the_line() -> None:
     machine = begun()
+    for number in range(256):
+        machine.receive_data(b"x", 101.0 + number)
     with pytest.raises(DecodeError):
-        for number in range(1000):
-            machine.receive_data(b"x", 101.0 + number)
-    assert number < 300
+        machine.receive_data(b"x", 400.0)
 
 
 @pytest.mark.parametrize("before", [b"", b"\x00\x7f", REQUEST, b"/?", b"noise\r\n", b"/APA\r\n"])

@@ -22,7 +22,7 @@ from gateway.transport import Transport, open_transport
 from gateway.url import TransportUrl, parse_url
 from hil_tests.emulator.wires import PtyWire
 from tests.emulator.test_fleet import NoWaiting
-from tests.service.world import World
+from tests.service.world import World, until
 
 CHUNKS_BEFORE = 60
 """So much of the meter's answers came before the adapter goes: some rows, not all."""
@@ -65,7 +65,7 @@ class UsbWorld(World):
     async def plug_in(self, clock: NoWaiting) -> PtyWire:
         wire = PtyWire(self.link, 9600, [(self.rig.station, self.rig.spoiler)], clock)
         await wire.start()
-        self.devices.append(os.readlink(self.link))
+        self.devices.append(str(self.link.readlink()))
         return wire
 
     async def play(self) -> int:
@@ -85,8 +85,7 @@ class UsbWorld(World):
                 # The kernel gives the node, which nobody holds, to another device.
                 taken = os.openpty()
                 second = await self.plug_in(NoWaiting())
-                while self.blocks() < BLOCKS:
-                    await asyncio.sleep(0.02)
+                await until(lambda: self.blocks() >= BLOCKS)
             assert self.clock.now_us() < (self.now_s + 15) * 1_000_000, "it took its time"
             await second.stop()
             for fd in taken:

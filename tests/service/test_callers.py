@@ -28,7 +28,7 @@ from hil_tests.certificates import Authority
 from hil_tests.emulator.station import Station
 from hil_tests.emulator.wires import CallingWire
 from tests.emulator.rig import Rig, meter_scenario
-from tests.service.world import World
+from tests.service.world import World, until
 
 LOCAL = (ip_network("127.0.0.0/8"),)
 PROFILE = "is15959_part2_single_phase"
@@ -59,7 +59,7 @@ class Desk:
                 await transport.receive(60)
             return name or ""
 
-        real = name_asker(words, load_profile("is15959_part2"), lambda size: bytes(size))
+        real = name_asker(words, load_profile("is15959_part2"), bytes)
         self.desk = CallDesk(words, self.lines, real if name == "(ask)" else ask)
 
 
@@ -360,8 +360,9 @@ class CalledWorld(World):
 
     async def read(self) -> None:
         kind = ProfileKind.BLOCK_LOAD
-        while len(self.store.captured_times(MeterId("EM1"), kind, 0, 1 << 40)) < BLOCKS:
-            await asyncio.sleep(0.02)
+        await until(
+            lambda: len(self.store.captured_times(MeterId("EM1"), kind, 0, 1 << 40)) >= BLOCKS
+        )
 
 
 def test_a_meter_that_dials_in_is_read_to_the_last_row(tmp_path: Path) -> None:
@@ -383,8 +384,7 @@ def test_a_stranger_is_never_read_and_costs_the_known_one_nothing(tmp_path: Path
     async def during(service: Service, meter: CallingWire) -> None:
         stranger = await world.dial(other, service.desks[0].port)
         await world.read()
-        while stranger.calls < 2:
-            await asyncio.sleep(0.02)
+        await until(lambda: stranger.calls >= 2)
 
     with capture_logs() as logs:
         asyncio.run(world.play(during))
@@ -396,8 +396,7 @@ def test_a_call_that_leads_nowhere_is_ended_and_the_next_one_is_read(tmp_path: P
     world = CalledWorld(tmp_path)
 
     async def during(service: Service, meter: CallingWire) -> None:
-        while not service.wires[0].figures.sessions:
-            await asyncio.sleep(0)
+        await until(lambda: bool(service.wires[0].figures.sessions))
         for connection in tuple(meter._open):
             connection.abort()
         async with asyncio.timeout(10):
