@@ -19,8 +19,9 @@ from gateway.dlms.hdlc import HdlcAddress, HdlcLink
 from gateway.dlms.link import Role
 from gateway.errors import LinkLost, NoAnswer, WireGone
 from gateway.model import Obis
-from gateway.poller import Poller, Timing, session
+from gateway.poller import Poller
 from gateway.service.simulation import run_simulated
+from gateway.session import Timing, session
 from gateway.transport.paced import PacedTransport
 from gateway.transport.port import Transport
 from gateway.transport.tcp import TcpTransport
