@@ -29,6 +29,7 @@ from gateway.service.sessions import PUBLIC, make_connection, make_link
 from gateway.session import Timing, session
 from gateway.transport.called import CalledTransport, listener_context
 from gateway.transport.port import Transport
+from gateway.transport.sockets import keep_alive
 
 log = structlog.get_logger()
 
@@ -169,6 +170,7 @@ class CallDesk:
             accepted.close()
             self._tell(peer, why)
             return
+        keep_alive(accepted)
         self._open += 1
         task = asyncio.create_task(self._answer(accepted, peer), name=f"call {peer}")
         self._asking.add(task)

@@ -145,6 +145,9 @@ class ReadingLoop:
                 self.watch.note(self.poller.absence, asyncio.get_running_loop().time())
                 if self.poller.absence is None:
                     self._back_off(access, state, error)
+                else:
+                    # The wire, not the meter: it is asked as soon as the wire is there again.
+                    self.figures.failures += 1
             except Exception as error:
                 # A bug of ours that one meter brings out must not stop the others' reading.
                 log.exception("reading failed", meter=access.meter)

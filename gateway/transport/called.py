@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from gateway.errors import ConfigError, NoAnswer
+from gateway.errors import ConfigError
 from gateway.transport.inbox import Inbox, turn_loop
-from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S, React, Transport
+from gateway.transport.port import RECEIVE_HIGH_WATER, React, Transport
 
 
 class CalledTransport(Transport, asyncio.Protocol):
@@ -98,7 +98,7 @@ class CalledTransport(Transport, asyncio.Protocol):
             raise self._inbox.link_lost()
         self._stream.write(data)
         if self._written is not None:
-            await self._until_written(self._written)
+            await self._inbox.until_written(self._written)
         if self._inbox.lost is not None:
             raise self._inbox.link_lost()
 
@@ -119,14 +119,6 @@ class CalledTransport(Transport, asyncio.Protocol):
         if not self._is_reading and self._stream is not None:
             self._stream.resume_reading()
             self._is_reading = True
-
-    async def _until_written(self, written: asyncio.Future[None]) -> None:
-        try:
-            async with asyncio.timeout(SEND_LIMIT_S):
-                await asyncio.shield(written)
-        except TimeoutError:
-            name = self._inbox.name
-            raise NoAnswer(f"{name}: does not take octets for {SEND_LIMIT_S} s") from None
 
     def _lose(self, reason: str) -> None:
         stream, self._stream = self._stream, None

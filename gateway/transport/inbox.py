@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
+from gateway.transport.port import SEND_LIMIT_S
 
 
 class Inbox:
@@ -87,6 +88,15 @@ class Inbox:
     def link_lost(self) -> LinkLost:
         """The error for the state we are in."""
         return self._lost_kind(f"{self.name}: {self._lost}")
+
+    async def until_written(self, written: asyncio.Future[None]) -> None:
+        """Wait for the system to take what was sent; NoAnswer after ``SEND_LIMIT_S``."""
+        try:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                # Shielded: the rest of a cancelled sending goes out before the next one.
+                await asyncio.shield(written)
+        except TimeoutError:
+            raise NoAnswer(f"{self.name}: does not take octets for {SEND_LIMIT_S} s") from None
 
     def flush(self) -> int:
         """Forget what arrived; the number of octets."""

@@ -223,7 +223,7 @@ class Fleet:
         if entry.wire is WireKind.BUS:
             return f"{self._buses[entry.bus].url}{server}"
         if entry.wire is WireKind.OPTICAL:
-            return f"optical://{self._heads[entry.serial].path.absolute()}?{server}"
+            return f"optical://{self._heads[entry.serial].device}?{server}"
         host = entry.calls.rpartition(":")[0] or LOOPBACK
         url = f"{entry.wire}://{host}:{self._ports[entry.serial].port}"
         has_lower = entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1

@@ -7,9 +7,7 @@ another speed than the meter's arrive as noise, both ways, as they do through li
 from __future__ import annotations
 
 import asyncio
-import os
 import termios
-import tty
 from collections.abc import Callable
 from hashlib import shake_256
 from pathlib import Path
@@ -20,9 +18,9 @@ from gateway.errors import DecodeError
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.pacing import Line, WireStats
 from hil_tests.emulator.station import Spoiler, Station
-from hil_tests.emulator.wires import WireClock, write_or_lose
+from hil_tests.emulator.terminal import Terminal
+from hil_tests.emulator.wires import WireClock
 
-_READ_OCTETS: Final = 4096
 _START_BAUD: Final = 300
 _DIRECT_BAUD: Final = 9600
 _REACTION_NS: Final = 200_000_000
@@ -100,7 +98,7 @@ class SignOnMeter:
 
 
 class OpticalWire:
-    """The pseudo terminal; ``path`` is a link to its device for readers to open."""
+    """The head on a pseudo terminal; ``path`` is a link to its device for readers to open."""
 
     def __init__(
         self,
@@ -110,49 +108,44 @@ class OpticalWire:
         faults: Faults,
         clock: WireClock,
     ) -> None:
-        self.path = path
         self._meter = SignOnMeter(make_station(), faults, path.name)
+        self._terminal = Terminal(path, self._hear)
         self._spoiler = spoiler
         self._faults = faults
         self._clock = clock
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
-        self._master = self._slave = -1
         self._task: asyncio.Task[None] | None = None
         self._pace = Line(self._meter.baud)
         self.stats = WireStats()
 
+    @property
+    def device(self) -> str:
+        """What a reader opens."""
+        return str(self._terminal.path.absolute())
+
     async def start(self) -> asyncio.Task[None]:
         """Make the device and serve it; the task ends only with a defect of this program."""
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(self._slave))
-        asyncio.get_running_loop().add_reader(self._master, self._readable)
-        self._task = asyncio.create_task(self._serve(), name=f"head {self.path.name}")
+        self._terminal.open()
+        self._task = asyncio.create_task(self._serve(), name=f"head {self._terminal.path.name}")
         return self._task
 
     async def stop(self) -> None:
         """Remove the device."""
         if self._task is None:
             return
-        asyncio.get_running_loop().remove_reader(self._master)
         self._task.cancel()
         await asyncio.wait((self._task,))
-        self.path.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)
+        self._terminal.close()
         self._task = None
 
-    def _readable(self) -> None:
-        octets = os.read(self._master, _READ_OCTETS)
+    def _hear(self, octets: bytes) -> None:
         if self._faults.head_echoes:
-            write_or_lose(self._master, octets)
+            self._terminal.put(octets)
         self._heard.put_nowait(self._as_heard(octets))
 
     def _as_heard(self, octets: bytes) -> bytes:
         """Octets as they arrive where the reader's speed is not the meter's: noise."""
-        baud = _SPEEDS.get(termios.tcgetattr(self._slave)[5])
+        baud = _SPEEDS.get(self._terminal.speed)
         return octets if baud == self._meter.baud else shake_256(octets).digest(len(octets))
 
     async def _serve(self) -> None:
@@ -175,5 +168,5 @@ class OpticalWire:
         for piece in pieces:
             for due_ns, chunk in self._pace.chunks(begin_ns, piece):
                 await self._clock.sleep_until(due_ns)
-                write_or_lose(self._master, self._as_heard(chunk))
+                self._terminal.put(self._as_heard(chunk))
                 self.stats.octets_out += len(chunk)

@@ -7,9 +7,7 @@ handed in, so its timing is tested without waiting.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-import tty
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,6 +16,7 @@ from typing import Final, Protocol
 
 from hil_tests.emulator.pacing import NS_PER_S, Line, WireStats
 from hil_tests.emulator.station import Spoiler, Station
+from hil_tests.emulator.terminal import Terminal
 
 LOOPBACK: Final = "127.0.0.1"
 _READ_OCTETS: Final = 4096
@@ -232,12 +231,10 @@ class PtyWire:
         stations: Sequence[tuple[Station, Spoiler]],
         clock: WireClock,
     ) -> None:
-        self.path = path
         self.baud = baud
-        self._bus = Bus(stations, baud, clock, self._put)
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
-        self._master = -1
-        self._slave = -1
+        self._terminal = Terminal(path, self._heard.put_nowait)
+        self._bus = Bus(stations, baud, clock, self._terminal.put)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -248,7 +245,7 @@ class PtyWire:
     @property
     def device(self) -> str:
         """What a reader opens."""
-        return str(self.path.absolute())
+        return str(self._terminal.path.absolute())
 
     @property
     def url(self) -> str:
@@ -257,46 +254,22 @@ class PtyWire:
 
     async def start(self) -> asyncio.Task[None]:
         """Make the device and serve it; the task ends only with a defect of this program."""
-        self._master, self._slave = os.openpty()
-        # Raw, or the terminal would echo and translate; and held open here, or the master
-        # would report an error whenever a reader closes its end.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(self._slave))
-        asyncio.get_running_loop().add_reader(self._master, self._readable)
-        self._task = asyncio.create_task(self._serve(), name=f"bus {self.path.name}")
+        self._terminal.open()
+        self._task = asyncio.create_task(self._serve(), name=f"bus {self._terminal.path.name}")
         return self._task
 
     async def stop(self) -> None:
         """Remove the device."""
         if self._task is None:
             return
-        asyncio.get_running_loop().remove_reader(self._master)
         self._task.cancel()
         await asyncio.wait((self._task,))
-        self.path.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)
+        self._terminal.close()
         self._task = None
-
-    def _readable(self) -> None:
-        self._heard.put_nowait(os.read(self._master, _READ_OCTETS))
 
     async def _serve(self) -> None:
         while True:
             await self._bus.hear(await self._heard.get())
-
-    def _put(self, chunk: bytes) -> None:
-        write_or_lose(self._master, chunk)
-
-
-def write_or_lose(fd: int, octets: bytes) -> None:
-    """Put octets on a terminal; where nobody listens and its buffer is full they are gone."""
-    try:
-        os.write(fd, octets)
-    except BlockingIOError:
-        return
 
 
 class SerialServerWire:

@@ -23,12 +23,14 @@ from gateway.service.callers import CallDesk, CallerLine, NobodyCalled, name_ask
 from gateway.service.clock import LoopClock
 from gateway.service.supervisor import Service
 from gateway.transport import Transport
+from gateway.transport.called import CalledTransport
 from gateway.url import parse_url
 from hil_tests.certificates import Authority
 from hil_tests.emulator.station import Station
 from hil_tests.emulator.wires import CallingWire
 from tests.emulator.rig import Rig, meter_scenario
 from tests.service.world import World, until
+from tests.transport.test_transport_faults import found_dead_after_s
 
 LOCAL = (ip_network("127.0.0.0/8"),)
 PROFILE = "is15959_part2_single_phase"
@@ -204,6 +206,19 @@ def test_more_than_the_stated_number_of_callers_are_turned_away() -> None:
 
     words = listener(calling(), max_unidentified=2)
     assert "2 callers have not said yet who they are" in told(at_desk(words, None, body))
+
+
+def test_a_meter_that_lost_its_supply_is_found_out_within_minutes() -> None:
+    async def body(desk: Desk) -> None:
+        _, writer = await call(desk)
+        await desk.lines[0].present()
+        held = desk.lines[0].transport()
+        assert isinstance(held, CalledTransport)
+        assert held._stream is not None
+        assert found_dead_after_s(held._stream.get_extra_info("socket")) <= 180
+        writer.close()
+
+    at_desk(listener(calling()), "EMUEM1", body)
 
 
 def test_a_place_that_was_left_is_free_again() -> None:

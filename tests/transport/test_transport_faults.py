@@ -119,6 +119,33 @@ def test_a_device_that_vanished_is_closed_at_once() -> None:
     asyncio.run(scene())
 
 
+def found_dead_after_s(sock: socket.socket) -> int:
+    """How long the kernel bears a peer that answers nothing."""
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle_s, every_s, probes = (
+        sock.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    unacknowledged_s = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) // 1000
+    assert unacknowledged_s > 0
+    return max(idle_s + every_s * probes, unacknowledged_s)
+
+
+def test_a_half_open_connection_is_found_out_within_minutes() -> None:
+    async def scene() -> int:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = TcpTransport(*listener.getsockname())
+            await port.connect()
+            assert port._socket is not None
+            found_s = found_dead_after_s(port._socket)
+            await port.close()
+            return found_s
+
+    assert asyncio.run(scene()) <= 180
+
+
 def test_a_refused_connection_is_a_lost_link_that_says_where() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
