@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +17,11 @@ from structlog.testing import capture_logs
 from gateway.config import Site, Wire
 from gateway.errors import NoAnswer, WireGone
 from gateway.model import MeterId, ProfileKind
+from gateway.poller import Poller
 from gateway.service.clock import LoopClock
+from gateway.service.meter_state import MeterState, Task
+from gateway.service.reading import ReadingLoop
+from gateway.service.simulation import run_simulated
 from gateway.service.supervisor import Service
 from gateway.service.wire_watch import WireWatch
 from gateway.transport import Transport, open_transport
@@ -110,6 +116,48 @@ def test_reading_goes_on_by_itself_under_the_new_name(tmp_path: Path) -> None:
     assert len(set(world.devices)) == 2, "it came back under the same name"
     said = [entry["event"] for entry in logs if "wire" in entry]
     assert said == ["wire is not there", "wire is back"]
+
+
+class Round(ReadingLoop):
+    """A loop whose meters are always due, and whose wire is not there."""
+
+    visited: ClassVar[list[str]] = []
+
+    async def _due(self, access: Any, state: MeterState) -> list[Task]:
+        return [Task(ProfileKind.NAMEPLATE)]
+
+    async def _visit(self, access: Any, state: MeterState, tasks: list[Task]) -> None:
+        self.visited.append(access.meter)
+        self.poller.absence = WireGone("gone")
+        raise self.poller.absence
+
+
+def test_of_many_meters_on_a_wire_that_is_gone_one_is_tried_in_a_round() -> None:
+    unused: Any = None
+    watch = WireWatch(wire="bus", rests_s=(0.3, 5), jitter=lambda: 0)
+    loop = Round(
+        meters=tuple(SimpleNamespace(meter=name) for name in "ABC"),  # type: ignore[misc]
+        poller=Poller("bus", lambda: unused),
+        watch=watch,
+        sessions=unused,
+        readings=unused,
+        clock=unused,
+        cadences=unused,
+        stored=unused,
+        associations={},
+        jitter=lambda: 0,
+    )
+
+    async def scene() -> None:
+        for _ in range(3):
+            await loop.run_once()
+        await asyncio.sleep(0.3)
+        await loop.run_once()
+
+    with capture_logs() as logs:
+        run_simulated(scene())
+    assert Round.visited == ["A", "A"], "and none is blamed: it is tried again when the wire is"
+    assert [entry["event"] for entry in logs] == ["wire is not there"]
 
 
 @pytest.mark.parametrize(("longest_s", "waits"), [(5, 5), (300, 300)])

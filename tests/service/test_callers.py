@@ -421,6 +421,28 @@ def test_a_call_that_leads_nowhere_is_ended_and_the_next_one_is_read(tmp_path: P
     asyncio.run(world.play(during))
 
 
+def test_a_call_that_nobody_needs_now_is_kept_for_the_next_job() -> None:
+    async def body(desk: Desk) -> None:
+        _, writer = await call(desk)
+        line = desk.lines[0]
+        await line.present()
+        poller = Poller("EM1", line.transport)
+        running = asyncio.create_task(poller.run())
+
+        async def job(transport: Transport) -> Transport:
+            return transport
+
+        first = await poller.submit(job)
+        while poller._transport is not None:  # noqa: ASYNC110 until the wire is let go
+            await asyncio.sleep(0)
+        assert first.is_open
+        assert await poller.submit(job) is first
+        running.cancel()
+        writer.close()
+
+    at_desk(listener(calling()), "EMUEM1", body)
+
+
 def test_silence_on_a_call_hangs_up(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         caller = await call(desk)
