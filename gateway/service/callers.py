@@ -35,7 +35,10 @@ log = structlog.get_logger()
 
 _BACKLOG: Final = 128
 _TOLD: Final = 1000
-"""Unknown callers that are remembered as told."""
+"""Addresses of unknown callers that are remembered as told, and reports of each."""
+_TOLD_OF_ONE: Final = 16
+_NAME_CHARACTERS: Final = 64
+"""Logical device names have 16."""
 _ACCEPT_REST_S: Final = 1
 AskName = Callable[[Transport], Awaitable[str]]
 """Asks whoever is connected for its logical device name. Raises GatewayError."""
@@ -54,7 +57,9 @@ def name_asker(
         connection = make_connection(kind, link, ClientSettings(random_bytes=random_bytes))
         async with session(connection, transport, timing) as opened:
             name = (await opened.run(read_data(ClassId.DATA, DEVICE_NAME, VALUE))).value
-        return name.decode("latin-1") if isinstance(name, bytes) else str(name)
+        text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
+        # Shorter ones are filled up.
+        return text[:_NAME_CHARACTERS].rstrip("\x00 ")
 
     return ask
 
@@ -120,7 +125,7 @@ class CallDesk:
         self._ask_name = ask_name
         self._open = 0
         self._asking: set[asyncio.Task[None]] = set()
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._told: OrderedDict[str, set[str]] = OrderedDict()
         self._tls = words.tls and listener_context(
             words.tls.certificate_file, words.tls.key_file, words.tls.client_ca_file
         )
@@ -242,12 +247,15 @@ class CallDesk:
             line.ended(call)
 
     def _tell(self, peer: IPv4Address | IPv6Address, why: str) -> None:
-        """Report a caller that was turned away: once for each address and reason."""
+        """Report a caller that was turned away: once for each address and reason.
+
+        Bounded for an address, too: what a caller says of itself is its own choice.
+        """
         self.refused += 1
-        key = (str(peer), why)
-        if key in self._told:
+        told = self._told.setdefault(str(peer), set())
+        if why in told or len(told) >= _TOLD_OF_ONE:
             return
-        self._told[key] = None
+        told.add(why)
         if len(self._told) > _TOLD:
             self._told.popitem(last=False)
         log.warning("caller turned away", listener=self._words.name, address=str(peer), why=why)

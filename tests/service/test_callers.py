@@ -166,6 +166,18 @@ def test_an_unknown_caller_is_told_once_and_hung_up_each_time() -> None:
     assert told(logs) == ["not known here: device name 'STRANGER'"]
 
 
+def test_a_caller_that_says_another_name_each_time_does_not_fill_the_log() -> None:
+    async def body(desk: Desk) -> None:
+        for number in range(40):
+            desk.desk._tell(ip_address("10.0.0.1"), f"not known here: {number}")
+        for number in range(3000):
+            desk.desk._tell(ip_address(number), "not known here")
+        assert len(desk.desk._told) <= 1000
+
+    logs = at_desk(listener(calling()), "EMUEM1", body)
+    assert sum(why != "not known here" for why in told(logs)) == 16
+
+
 # -- bounds ---------------------------------------------------------------------------------------
 
 
