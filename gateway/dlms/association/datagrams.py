@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dlms.apdu import Aare, Apdu, CipheredApdu, GetResponseWithDatablock, decode_apdu
+from gateway.dlms.apdu import Aare, Apdu, CipheredApdu, GetResponseWithDatablock
 from gateway.dlms.association.client import ClientConnection
 from gateway.dlms.association.requests import Event, Get, GetList, Request
 from gateway.dlms.association.services import Response
@@ -45,7 +45,7 @@ class DatagramClientConnection(ClientConnection):
         return True
 
     def _take_octets(self, octets: bytes) -> Event | None:
-        apdu = decode_apdu(octets, limits=self._settings.limits)
+        apdu = self._decode(octets, self._settings.limits)
         if isinstance(apdu, CipheredApdu) and self._was_overtaken(apdu):
             return None
         return super()._take_octets(octets)
@@ -63,7 +63,8 @@ class DatagramClientConnection(ClientConnection):
             return self._state.now is not State.ASSOCIATING
         if not isinstance(apdu, Response):
             return False
-        if isinstance(apdu, GetResponseWithDatablock) and apdu.number <= len(self._blocks):
+        taken = self._exchange.blocks_taken if self._exchange else 0
+        if isinstance(apdu, GetResponseWithDatablock) and apdu.number <= taken:
             return True
         waits = self._state.now in (State.BUSY, State.AUTHENTICATING)
         return not waits or apdu.invoke.number != self._invoke
