@@ -73,7 +73,7 @@ def timing_of(profile: FirmwareProfile, kind: TransportKind) -> Timing:
     """How patient one has to be with the profile's meters on a wire of this kind."""
     link = profile.link
     timeout_ms = link.response_timeout_ms
-    if kind is TransportKind.SERIAL:
+    if kind.is_device:
         timeout_ms = min(timeout_ms, link.serial_timeout_ms)
     return Timing(answer_s=timeout_ms / 1000)
 

@@ -6,6 +6,7 @@ pseudo-terminal serves as well as an adapter.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -18,11 +19,14 @@ import serial
 
 from gateway.errors import UsageError, WireGone
 from gateway.transport.channel import Channel, ChannelTransport
+from gateway.transport.port import React
 from gateway.url import CharacterFormat
 
 BY_ID: Final = Path("/dev/serial/by-id")
 """Names that stay with an adapter when it is unplugged and comes back."""
 _READ_OCTETS: Final = 4096
+_BITS_PER_OCTET: Final = 10
+"""Start bit, eight data bits (or seven and parity), stop bit."""
 
 
 class SerialTransport(ChannelTransport):
@@ -41,9 +45,11 @@ class SerialTransport(ChannelTransport):
     ) -> None:
         super().__init__(f"serial {device}", WireGone)
         self.device = device
-        self._baud = baud
+        self._baud = self._line_baud = baud
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         self._port: serial.Serial | None = None
+        self._through_at = 0.0
+        """When the last octet that was sent has left, by the event loop's clock."""
 
     async def connect(self) -> None:
         """Open the device; WireGone when it is not there or held by another program.
@@ -53,6 +59,7 @@ class SerialTransport(ChannelTransport):
         """
         await self.close()
         self._port = self._open()
+        self._line_baud, self._through_at = self._baud, 0.0
         fd = self._port.fileno()
         self._inbox.open()
         self._channel = Channel(
@@ -86,7 +93,7 @@ class SerialTransport(ChannelTransport):
         if self._port is None:
             raise self._inbox.link_lost()
         try:
-            self._port.baudrate = baud
+            self._port.baudrate = self._line_baud = baud
         except (OSError, ValueError, termios.error) as error:
             self._lose(f"{baud} baud cannot be set: {error}")
             raise self._inbox.link_lost() from error
@@ -102,8 +109,22 @@ class SerialTransport(ChannelTransport):
         """See ``Transport.close``."""
         self._lose("closed by this side")
 
+    async def receive(self, timeout_s: float) -> bytes:
+        """See ``Transport.receive``; the silence begins when what was sent is through."""
+        return await super().receive(timeout_s + self._leaving_s())
+
+    async def converse(self, react: React, timeout_s: float) -> None:
+        """See ``Transport.converse``; the silence begins when what was sent is through."""
+        await super().converse(react, timeout_s + self._leaving_s())
+
     def _on_wire(self, data: bytes) -> bytes:
+        # The system takes octets at once, a slow line does not: 100 of them need 3.3 s at 300 baud.
+        begins_at = max(self._through_at, asyncio.get_running_loop().time())
+        self._through_at = begins_at + len(data) * _BITS_PER_OCTET / self._line_baud
         return to_seven_even(data) if self._seven_even else data
+
+    def _leaving_s(self) -> float:
+        return max(0.0, self._through_at - asyncio.get_running_loop().time())
 
     def _read(self, fd: int) -> bytes:
         data = os.read(fd, _READ_OCTETS)

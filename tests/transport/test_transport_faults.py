@@ -61,6 +61,25 @@ def test_a_seven_even_line_talks_through_a_pty() -> None:
     asyncio.run(scene())
 
 
+def test_silence_on_a_slow_line_begins_when_what_was_sent_is_through() -> None:
+    async def scene() -> float:
+        master, slave = pty.openpty()
+        tty.setraw(master)
+        port = SerialTransport(os.ttyname(slave), baud=1200)
+        await port.connect()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await port.send(bytes(36))
+        with pytest.raises(NoAnswer):
+            await port.receive(0.05)
+        await port.close()
+        os.close(master)
+        os.close(slave)
+        return loop.time() - begun
+
+    assert 0.35 <= asyncio.run(scene()) < 2
+
+
 def test_a_missing_device_names_the_adapters_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
