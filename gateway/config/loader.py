@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter
 
 from gateway.config.words import (
+    CallingMeter,
     Listener,
     ListenerTls,
     Meter,
@@ -122,6 +123,7 @@ def _with_meters(
     site: Site, meter_files: list[tuple[str, MeterFile]], path: Path, faults: list[ConfigError]
 ) -> Site:
     wires = {wire.name: wire for wire in site.wires}
+    listeners = {listener.name: listener for listener in site.listeners}
     faults += [
         ConfigError(str(path), f"wire[{index} {wire.name}].name", wire.name, "must stand once")
         for index, wire in enumerate(site.wires)
@@ -129,6 +131,11 @@ def _with_meters(
     ]
     for file, entry in meter_files:
         meter = Meter(**{one.name: getattr(entry, one.name) for one in fields(Meter)})
+        known_as = entry.device_name or entry.address
+        if known_as and entry.wire not in listeners:
+            key = "device_name" if entry.device_name else "address"
+            text = "belongs to a meter that dials in: wire must name a listener"
+            faults.append(ConfigError(file, key, str(known_as), text))
         if entry.url is not None:
             name = str(meter.serial)
             if name in wires:
@@ -137,11 +144,21 @@ def _with_meters(
         elif entry.wire in wires:
             wire = wires[entry.wire]
             wires[entry.wire] = replace(wire, meters=(*wire.meters, meter))
+        elif entry.wire in listeners:
+            listener = listeners[entry.wire]
+            try:
+                caller = CallingMeter(
+                    **{one.name: getattr(entry, one.name) for one in fields(CallingMeter)}
+                )
+                listeners[entry.wire] = replace(listener, meters=(*listener.meters, caller))
+            except ValueError as error:
+                faults.append(ConfigError(file, "wire", entry.wire, str(error)))
         else:
-            known = ", ".join(wires) or "none"
-            hint = suggestion(entry.wire or "", wires)
+            places = [*wires, *listeners]
+            known = ", ".join(places) or "none"
+            hint = suggestion(entry.wire or "", places)
             faults.append(ConfigError(file, "wire", entry.wire, f"must be one of {known}{hint}"))
-    return replace(site, wires=tuple(wires.values()))
+    return replace(site, wires=tuple(wires.values()), listeners=tuple(listeners.values()))
 
 
 def _site_faults(site: Site, file: str) -> Iterator[ConfigError]:

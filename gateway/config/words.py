@@ -72,6 +72,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         raise UsageError(f"must be a network: 10.20.0.0/16 ({error})") from None
 
 
+IpAddress = Annotated[IPv4Address | IPv6Address | None, text_as(_address)]
 Network = IPv4Network | IPv6Network
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -297,7 +298,7 @@ class CallingMeter(Meter):
 
     device_name: str = ""
     """Logical device name, as its public association shows it to anybody who asks."""
-    address: Annotated[IPv4Address | IPv6Address | None, text_as(_address)] = None
+    address: IpAddress = None
     """Where it calls from. Without ``device_name`` that alone is believed."""
 
     def __post_init__(self) -> None:
@@ -348,10 +349,15 @@ class Listener:
 
 @table
 class MeterFile(Meter):
-    """One file of ``site.d``: a meter, and either the wire it is on or the URL it has alone."""
+    """One file of ``site.d``: a meter, and either the wire it is on or the URL it has alone.
+
+    ``wire`` may name a listener; ``device_name`` and ``address`` are then as in its table.
+    """
 
     wire: Name | None = None
     url: Url | None = None
+    device_name: str = ""
+    address: IpAddress = None
 
     def __post_init__(self) -> None:
         if (self.wire is None) == (self.url is None):

@@ -74,3 +74,31 @@ def test_a_mistake_is_named_with_its_key_and_what_is_allowed(
     assert len(told) == 1, told
     assert key in told[0]
     assert said in told[0]
+
+
+def test_a_file_of_the_folder_may_name_a_listener(tmp_path: Path) -> None:
+    meter = "serial = 'C3'\nprofile = 'is15959_part2_single_phase'\nwire = 'cellular'\n"
+    path = write(tmp_path, WHOLE + LISTENER, c3=meter + "device_name = 'KFMC3'\n")
+    (listener,) = load_site(path).listeners
+    assert [m.device_name for m in listener.meters] == ["KFMC1", "", "KFMC3"]
+
+
+@pytest.mark.parametrize("place", ["wire = 'shop'\nserver = 9", "url = 'tcp://h'"])
+def test_by_what_a_caller_is_known_belongs_to_a_listener(tmp_path: Path, place: str) -> None:
+    meter = f"serial = 'C3'\nprofile = 'is15959_part2_single_phase'\n{place}\n"
+    (told,) = faults(write(tmp_path, WHOLE, c3=meter + "device_name = 'KFMC3'\n"))
+    assert told.startswith("site.d/c3.toml: device_name = 'KFMC3': belongs to a meter that dials")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "is known by device_name or address"),
+        ("device_name = 'KFMC1'", "KFMC1 stands for two meters"),
+    ],
+)
+def test_a_file_that_does_not_say_who_calls_is_told(tmp_path: Path, more: str, said: str) -> None:
+    meter = "serial = 'C3'\nprofile = 'is15959_part2_single_phase'\nwire = 'cellular'\n"
+    (told,) = faults(write(tmp_path, WHOLE + LISTENER, c3=meter + more))
+    assert told.startswith("site.d/c3.toml: wire = 'cellular'")
+    assert said in told
