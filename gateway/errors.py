@@ -14,6 +14,7 @@ Errors are named by whose fault they are and by what the caller should do::
     |- PeerRefused                 1   the peer understood and said no
     |- NoAnswer                    3   silence; try again later
     |  `- LinkLost                 3   the wire itself went away
+    |     `- WireGone              3   the device on this side: no meter's doing
     |- SecurityError               4   bad tag, wrong key, replay: do not retry
     `- StoreError                  1   our own disk
        |- StoreFull                1
@@ -121,6 +122,10 @@ class NoAnswer(GatewayError):
 
 class LinkLost(NoAnswer):
     """The port vanished or the peer closed the connection."""
+
+
+class WireGone(LinkLost):
+    """The device that the wire begins with is not there: whoever is on the wire is blameless."""
 
 
 class SecurityError(GatewayError):

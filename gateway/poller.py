@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
-from gateway.errors import GatewayError, PeerRefused
+from gateway.errors import GatewayError, NoAnswer, PeerRefused, Preempted, WireGone
 from gateway.transport.port import Transport
 
 T = TypeVar("T")
@@ -40,12 +40,18 @@ class Poller:
     A job that waits at RELAY is ``urgent``: sessions below that ask for it before they speak, and
     make room.
     The transport is connected for the first job and kept while jobs wait; after an error the next
-    job connects afresh.
+    job connects afresh. ``gap_s`` seconds of silence are kept between two jobs.
     """
 
-    def __init__(self, name: str, open_transport: Callable[[], Transport]) -> None:
+    def __init__(
+        self, name: str, open_transport: Callable[[], Transport], *, gap_s: float = 0
+    ) -> None:
         self.name = name
+        self.absence: NoAnswer | None = None
+        """Why the wire itself could not be used the last time; None where it was there."""
         self._open_transport = open_transport
+        self._gap_s = gap_s
+        self._gap_until = 0.0
         self._transport: Transport | None = None
         self._queue: list[_Queued[Any]] = []
         self._numbers = itertools.count()
@@ -78,28 +84,27 @@ class Poller:
                     # Some meters serve one client at a time: an idle wire is not held.
                     # A job may come while it is let go, so what wakes us is cleared before that.
                     self._wake.clear()
-                    await self._drop_transport()
+                    await self._let_go(idle=True)
                     await self._wake.wait()
+                await self._keep_gap()
                 queued = heapq.heappop(self._queue)
                 if not queued.done.done():
                     await self._run_one(queued)
         finally:
             for queued in self._queue:
                 queued.done.cancel()
-            await self._drop_transport()
+            await self._let_go()
 
     async def _run_one(self, queued: _Queued[Any]) -> None:
         self._running = queued.priority
         try:
-            if self._transport is None:
-                transport = self._open_transport()
-                await transport.connect()
-                self._transport = transport
-            result = await queued.job(self._transport)
+            result = await queued.job(self._transport or await self._connected())
         except GatewayError as error:
-            if not isinstance(error, PeerRefused):
+            if isinstance(error, WireGone):
+                self.absence = error
+            if not isinstance(error, (PeerRefused, Preempted)):
                 # What is left of a broken exchange must not be read as the next one's answer.
-                await self._drop_transport()
+                await self._let_go()
             if not queued.done.done():
                 queued.done.set_exception(error)
         except BaseException as error:
@@ -113,7 +118,25 @@ class Poller:
             if not queued.done.done():
                 queued.done.set_result(result)
 
-    async def _drop_transport(self) -> None:
+        finally:
+            self._gap_until = asyncio.get_running_loop().time() + self._gap_s
+
+    async def _connected(self) -> Transport:
+        try:
+            transport = self._open_transport()
+            await transport.connect()
+        except NoAnswer as error:
+            self.absence = error
+            raise
+        self.absence, self._transport = None, transport
+        return transport
+
+    async def _keep_gap(self) -> None:
+        gap_s = self._gap_until - asyncio.get_running_loop().time()
+        if gap_s > 0:
+            await asyncio.sleep(gap_s)
+
+    async def _let_go(self, *, idle: bool = False) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:
-            await transport.close()
+            await (transport.rest() if idle else transport.close())

@@ -127,6 +127,7 @@ class Session:
 
     async def open(self) -> AssociationOpened:
         """Connect the link and associate; raise PeerRefused, NoAnswer or SecurityError."""
+        await self._transport.begin_link()
         self._connection.open()
         self._begin_waiting()
         try:

@@ -9,7 +9,7 @@ import click
 from gateway.cli.output import exit_codes, print_json, say
 from gateway.config import example, load_site, schema
 from gateway.errors import ConfigError, ConfigErrors
-from gateway.service.supervisor import check_site
+from gateway.service.site_check import check_site
 
 
 @click.group("config")

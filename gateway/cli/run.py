@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.output import exit_codes, log_to_stderr, software_version
 from gateway.config import Site, load_site
+from gateway.service.descriptors import descriptors_needed, make_room
 from gateway.service.supervisor import Service, open_parts, site_profiles
 
 
@@ -26,6 +27,7 @@ def run_command(config_file: Path, log_json: bool) -> None:
 
 
 async def _run(site: Site) -> None:
+    make_room(descriptors_needed(site))
     parts = await open_parts(site, site_profiles(site))
     try:
         service = Service(site, parts, software=f"smart-meter-gateway {software_version()}")

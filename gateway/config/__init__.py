@@ -5,9 +5,12 @@ from __future__ import annotations
 from gateway.config.loader import example, load_site, schema
 from gateway.config.words import (
     BackendKey,
+    CallingMeter,
     Clocks,
     CoverageTarget,
     Gateway,
+    Listener,
+    ListenerTls,
     Meter,
     MeterFile,
     PushListener,
@@ -21,9 +24,12 @@ from gateway.config.words import (
 
 __all__ = [
     "BackendKey",
+    "CallingMeter",
     "Clocks",
     "CoverageTarget",
     "Gateway",
+    "Listener",
+    "ListenerTls",
     "Meter",
     "MeterFile",
     "PushListener",

@@ -10,7 +10,18 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from gateway.config.words import Meter, MeterFile, Site, Stores, Tls, Uplink, Wire
+from gateway.config.words import (
+    CallingMeter,
+    Listener,
+    ListenerTls,
+    Meter,
+    MeterFile,
+    Site,
+    Stores,
+    Tls,
+    Uplink,
+    Wire,
+)
 from gateway.errors import ConfigError, ConfigErrors
 from gateway.profile import FirmwareProfile, load_profile
 from gateway.profile.strict_toml import read_toml, suggestion, validate
@@ -18,8 +29,10 @@ from gateway.profile.strict_toml import read_toml, suggestion, validate
 _SITE: Final = TypeAdapter(Site)
 _METER_FILE: Final = TypeAdapter(MeterFile)
 
+_PUBLIC: Final = "public"
+
 T = TypeVar("T")
-P = TypeVar("P", Site, Stores, Uplink, Tls)
+P = TypeVar("P", Site, Stores, Uplink, Tls, ListenerTls)
 
 
 def load_site(path: Path) -> Site:
@@ -35,6 +48,7 @@ def load_site(path: Path) -> Site:
         site = _with_paths(site, path.parent)
         site = _with_meters(site, meter_files, path, faults)
         faults += _site_faults(site, str(path))
+        faults += _listener_faults(site, str(path))
         faults += _meter_faults(site, _files_of(meter_files), str(path))
     if faults:
         raise ConfigErrors(faults)
@@ -83,6 +97,11 @@ def _files_of(meter_files: list[tuple[str, MeterFile]]) -> dict[str, str]:
 
 def _with_paths(site: Site, folder: Path) -> Site:
     site = replace(_rooted(site, folder), stores=_rooted(site.stores, folder))
+    listeners = tuple(
+        one if one.tls is None else replace(one, tls=_rooted(one.tls, folder))
+        for one in site.listeners
+    )
+    site = replace(site, listeners=listeners)
     if site.uplink is None:
         return site
     uplink = _rooted(site.uplink, folder)
@@ -104,6 +123,7 @@ def _with_meters(
     site: Site, meter_files: list[tuple[str, MeterFile]], path: Path, faults: list[ConfigError]
 ) -> Site:
     wires = {wire.name: wire for wire in site.wires}
+    listeners = {listener.name: listener for listener in site.listeners}
     faults += [
         ConfigError(str(path), f"wire[{index} {wire.name}].name", wire.name, "must stand once")
         for index, wire in enumerate(site.wires)
@@ -111,6 +131,11 @@ def _with_meters(
     ]
     for file, entry in meter_files:
         meter = Meter(**{one.name: getattr(entry, one.name) for one in fields(Meter)})
+        known_as = entry.device_name or entry.address
+        if known_as and entry.wire not in listeners:
+            key = "device_name" if entry.device_name else "address"
+            text = "belongs to a meter that dials in: wire must name a listener"
+            faults.append(ConfigError(file, key, str(known_as), text))
         if entry.url is not None:
             name = str(meter.serial)
             if name in wires:
@@ -119,35 +144,64 @@ def _with_meters(
         elif entry.wire in wires:
             wire = wires[entry.wire]
             wires[entry.wire] = replace(wire, meters=(*wire.meters, meter))
+        elif entry.wire in listeners:
+            listener = listeners[entry.wire]
+            try:
+                caller = CallingMeter(
+                    **{one.name: getattr(entry, one.name) for one in fields(CallingMeter)}
+                )
+                listeners[entry.wire] = replace(listener, meters=(*listener.meters, caller))
+            except ValueError as error:
+                faults.append(ConfigError(file, "wire", entry.wire, str(error)))
         else:
-            known = ", ".join(wires) or "none"
-            hint = suggestion(entry.wire or "", wires)
+            places = [*wires, *listeners]
+            known = ", ".join(places) or "none"
+            hint = suggestion(entry.wire or "", places)
             faults.append(ConfigError(file, "wire", entry.wire, f"must be one of {known}{hint}"))
-    return replace(site, wires=tuple(wires.values()))
+    return replace(site, wires=tuple(wires.values()), listeners=tuple(listeners.values()))
 
 
 def _site_faults(site: Site, file: str) -> Iterator[ConfigError]:
     owners: dict[str, str] = {}
-    for wire in site.wires:
+    names = {wire.name for wire in site.wires}
+    for listener in site.listeners:
+        if listener.name in names:
+            key = f"listener {listener.name}.name"
+            yield ConfigError(file, key, listener.name, "is another wire's or listener's already")
+        names.add(listener.name)
+    for wire in site.places:
         owner = owners.setdefault(wire.url.wire, wire.name)
         if owner != wire.name:
             yield ConfigError(
                 file,
-                f"wire {wire.name}.url",
+                f"{_kind_of(wire)} {wire.name}.url",
                 str(wire.url),
                 f"is the wire of {owner} already; put the meters of one wire together",
             )
 
 
+def _listener_faults(site: Site, file: str) -> Iterator[ConfigError]:
+    """Callers are asked who they are in a public association, so there has to be one."""
+    for listener in site.listeners:
+        key, name = f"listener {listener.name}.profile", listener.profile
+        try:
+            profile = load_profile(name, site.profiles)
+        except ConfigError as error:
+            yield ConfigError(file, key, name, error.allowed)
+            continue
+        if _PUBLIC not in profile.associations:
+            yield ConfigError(file, key, name, f"has no association {_PUBLIC!r} to ask callers in")
+
+
 def _meter_faults(site: Site, file_of: dict[str, str], site_file: str) -> Iterator[ConfigError]:
     profiles: dict[str, FirmwareProfile | None] = {}
     seen: dict[str, str] = {}
-    for wire in site.wires:
+    for wire in site.places:
         addresses: dict[int | None, str] = {}
         for meter in wire.meters:
             file = file_of.get(meter.serial, site_file)
             key = f"meter {meter.serial}"
-            place = f"wire {wire.name}"
+            place = f"{_kind_of(wire)} {wire.name}"
             if meter.serial in seen:
                 text = f"stands on {seen[meter.serial]} already"
                 yield ConfigError(file, f"{place}, {key}.serial", meter.serial, text)
@@ -158,12 +212,18 @@ def _meter_faults(site: Site, file_of: dict[str, str], site_file: str) -> Iterat
             if profile is None:
                 continue
             yield from _association_faults(profile, meter, file, key)
+            if isinstance(wire, Listener):
+                continue  # each has a connection of its own
             address = wire.server_of(meter)
             address = profile.link.server_lower if address is None else address
             other = addresses.setdefault(address, meter.serial)
             if other != meter.serial:
                 text = f"is the address of {other} on wire {wire.name}; each meter has its own"
                 yield ConfigError(file, f"{key}.server", address, text)
+
+
+def _kind_of(place: Wire | Listener) -> str:
+    return "wire" if isinstance(place, Wire) else "listener"
 
 
 def _profile(

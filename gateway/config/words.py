@@ -5,6 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import field
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,7 +21,7 @@ from pydantic import Field
 from gateway.errors import UsageError
 from gateway.model import MeterId
 from gateway.profile.strict_toml import table, text_as
-from gateway.url import TransportUrl, parse_url
+from gateway.url import TransportKind, TransportUrl, parse_url
 
 DAY_S: Final = 86_400
 
@@ -50,9 +58,26 @@ def _key_id(text: str) -> str:
     return text
 
 
+def _address(text: str) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise UsageError("must be an IP address: 10.20.0.17") from None
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise UsageError(f"must be a network: 10.20.0.0/16 ({error})") from None
+
+
+IpAddress = Annotated[IPv4Address | IPv6Address | None, text_as(_address)]
+Network = IPv4Network | IPv6Network
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Milliseconds = Annotated[int, Field(ge=0, le=10_000)]
 BlockDays = Annotated[int, Field(ge=1, le=400)]
 Serial = Annotated[MeterId, text_as(_serial)]
 Url = Annotated[TransportUrl, text_as(parse_url)]
@@ -172,6 +197,8 @@ class Reading:
     """Event logs; what a meter pushes is there at once."""
     daily_days: Annotated[int, Field(ge=1, le=400)] = 35
     block_days: BlockDays = 35
+    connections_per_s: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many TCP connections are opened in a second at most."""
     verify_capture_list_s: Annotated[int, Field(ge=60)] = DAY_S
     drift_limit_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """A meter clock further from the host's than this marks its rows as drifted."""
@@ -239,6 +266,9 @@ class Meter:
     keys: str = ""
     """Name of its secrets in the keystore; "" means its serial number."""
 
+    turnaround_ms: Milliseconds | None = None
+    """Silence before it is spoken to again; the profile's where not given."""
+
     @property
     def keys_of(self) -> MeterId:
         """Whose secrets of the keystore are used."""
@@ -254,6 +284,63 @@ class Wire:
     meters: Annotated[tuple[Meter, ...], Field(alias="meter")] = ()
     block_days: BlockDays | None = None
     """In place of ``reading.block_days``: a slow line with many meters carries less history."""
+    gap_ms: Milliseconds = 0
+    """Silence between two meters on the wire."""
+
+    def server_of(self, meter: Meter) -> int | None:
+        """A meter's address: its own, else the URL's; None means the profile's."""
+        return self.url.server if meter.server is None else meter.server
+
+
+@table
+class CallingMeter(Meter):
+    """A meter that dials in, and by what it is known: one of the two, or both together."""
+
+    device_name: str = ""
+    """Logical device name, as its public association shows it to anybody who asks."""
+    address: IpAddress = None
+    """Where it calls from. Without ``device_name`` that alone is believed."""
+
+    def __post_init__(self) -> None:
+        if not self.device_name and self.address is None:
+            raise ValueError("a meter that dials in is known by device_name or address")
+
+
+@table
+class ListenerTls:
+    """PEM files; with ``client_ca_file`` a caller needs a certificate that it signed."""
+
+    certificate_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+
+
+@table
+class Listener:
+    """A port that meters dial in to: the wrapper or HDLC on a TCP stream."""
+
+    name: Name
+    url: Url
+    """Where it listens: tcp://0.0.0.0:4059, or hdlc+tcp://..."""
+    networks: Annotated[tuple[Annotated[Network, text_as(_network)], ...], Field(min_length=1)]
+    """Whoever calls from elsewhere is turned away unheard."""
+    tls: ListenerTls | None = None
+    profile: Name = "is15959_part2"
+    """Whose link and public association are used to ask who is calling."""
+    max_connections: Annotated[int, Field(ge=1, le=20_000)] = 1000
+    max_unidentified: Annotated[int, Field(ge=1, le=1000)] = 32
+    identify_s: Annotated[int, Field(ge=1, le=600)] = 30
+    """Time for a caller to say who it is."""
+    meters: Annotated[tuple[CallingMeter, ...], Field(alias="meter")] = ()
+    block_days: BlockDays | None = None
+
+    def __post_init__(self) -> None:
+        if self.url.kind not in (TransportKind.TCP, TransportKind.HDLC_TCP):
+            raise ValueError("url must be tcp:// or hdlc+tcp://")
+        known = [meter.device_name or str(meter.address) for meter in self.meters]
+        twice = sorted({one for one in known if known.count(one) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands for two meters")
 
     def server_of(self, meter: Meter) -> int | None:
         """A meter's address: its own, else the URL's; None means the profile's."""
@@ -262,10 +349,15 @@ class Wire:
 
 @table
 class MeterFile(Meter):
-    """One file of ``site.d``: a meter, and either the wire it is on or the URL it has alone."""
+    """One file of ``site.d``: a meter, and either the wire it is on or the URL it has alone.
+
+    ``wire`` may name a listener; ``device_name`` and ``address`` are then as in its table.
+    """
 
     wire: Name | None = None
     url: Url | None = None
+    device_name: str = ""
+    address: IpAddress = None
 
     def __post_init__(self) -> None:
         if (self.wire is None) == (self.url is None):
@@ -291,8 +383,14 @@ class Site:
     profiles: Path | None = None
     """Folder of firmware profiles; None means those that come with the product."""
     wires: Annotated[tuple[Wire, ...], Field(alias="wire")] = field(default=())
+    listeners: Annotated[tuple[Listener, ...], Field(alias="listener")] = field(default=())
 
     @property
-    def meters(self) -> Iterator[tuple[Wire, Meter]]:
-        """Every meter with its wire."""
-        return ((wire, meter) for wire in self.wires for meter in wire.meters)
+    def meters(self) -> Iterator[tuple[Wire | Listener, Meter]]:
+        """Every meter with its wire, or the listener that it dials in to."""
+        return ((place, meter) for place in self.places for meter in place.meters)
+
+    @property
+    def places(self) -> tuple[Wire | Listener, ...]:
+        """Where meters are."""
+        return (*self.wires, *self.listeners)

@@ -1,4 +1,4 @@
-"""TCP wrapper (IEC 62056-47): version, source wPort, destination wPort, length, APDU."""
+"""Wrapper (IEC 62056-47), over TCP and UDP: version, source and destination wPort, length, APDU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from gateway.dlms.link import (
     NeedData,
     Role,
 )
-from gateway.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UsageError
+from gateway.errors import (
+    DecodeError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    UsageError,
+)
 
 VERSION = 1
 _HEADER = struct.Struct(">HHHH")
@@ -96,14 +102,13 @@ class WrapperLink:
         """The next event or NEED_DATA; raise RemoteProtocolError for good."""
         if self._failure:
             raise self._failure
-        if self._octets or self._stream_ended:
-            try:
-                self._read_frame()
-            except RemoteProtocolError as error:
-                self._failure = error
-                self._is_open = False
-                self._outgoing.clear()
-                raise
+        try:
+            self._read_frame()
+        except RemoteProtocolError as error:
+            self._failure = error
+            self._is_open = False
+            self._outgoing.clear()
+            raise
         return self._events.popleft() if self._events else NEED_DATA
 
     def data_to_send(self) -> bytes:
@@ -168,3 +173,40 @@ class WrapperLink:
     def _as_open(self, what: str) -> None:
         if not self._is_open:
             raise LocalProtocolError(f"a wrapper link that is not open cannot {what}")
+
+
+class DatagramWrapperLink(WrapperLink):
+    """The same over datagrams: each ``receive_data`` brings one, which is one whole PDU.
+
+    Raises DecodeError for a datagram that holds less or more. Nothing is repeated here: the
+    association asks again, with a counter of its own (``association/datagrams.py``).
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        client_wport: int | None,
+        server_wport: int,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        super().__init__(role, client_wport=client_wport, server_wport=server_wport, limits=limits)
+        self._datagrams: deque[bytes] = deque()
+
+    def receive_data(self, data: bytes) -> None:
+        """Take one datagram; ``b""`` is the end."""
+        if data:
+            self._datagrams.append(data)
+        else:
+            super().receive_data(data)
+
+    def _read_frame(self) -> None:
+        if self._datagrams and not self._events and not self._is_closed:
+            octets = self._octets = self._datagrams.popleft()
+            length = _HEADER.unpack_from(octets)[3] if len(octets) >= _HEADER.size else 0
+            if len(octets) != _HEADER.size + length:
+                raise DecodeError(
+                    f"a datagram of {len(octets)} octets is not one wrapper PDU"
+                    f" ({_HEADER.size} octets and the {length} that its length field states)"
+                )
+        super()._read_frame()

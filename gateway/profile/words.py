@@ -113,6 +113,8 @@ class Link:
     response_timeout_ms: Positive = 20_000
     serial_timeout_ms: Positive = 2_000
     """The same on a serial line, where no radio or modem is in between."""
+    turnaround_ms: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Silence that the meter needs after its answer before it hears the next frame."""
     inactivity_timeout_s: Positive = 120
     association_pause_s: Annotated[int, Field(ge=0, le=300)] = 0
     """Rest between the end of one association and the beginning of the next."""

@@ -125,6 +125,8 @@ class MeterState:
     """What the loop knows of one meter."""
 
     failures: int = 0
+    was_silent: bool = False
+    """Whether the last failure was that it did not answer, or went away."""
     fruitless: int = 0
     """Visits in a row that brought no new row."""
     not_before: float = 0.0

@@ -7,7 +7,8 @@ answer before it asks for the next, and lets one meter's trouble cost the others
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -15,7 +16,14 @@ from typing import Final
 import structlog
 
 from gateway.dlms.plan import DAY_S, Span, missing, month_starts, spans
-from gateway.errors import GatewayError, PeerRefused, Preempted, SecurityError, StoreError
+from gateway.errors import (
+    GatewayError,
+    NoAnswer,
+    PeerRefused,
+    Preempted,
+    SecurityError,
+    StoreError,
+)
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, ProfileKind
 from gateway.poller import Poller, Priority
@@ -33,6 +41,7 @@ from gateway.service.meter_state import (
 )
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.visit import Visit
+from gateway.service.wire_watch import WireWatch
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import StoreDoor
 from gateway.transport.port import Transport
@@ -68,6 +77,9 @@ class ReadingLoop:
     associations: Mapping[MeterId, str]
     jitter: Callable[[], float]
     """Numbers in [0, 1): meters that are due at one instant are not all asked in one second."""
+    watch: WireWatch
+    present: Callable[[], Awaitable[None]] | None = None
+    """Awaited before each round, on a wire that only the meter can open."""
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
     renewed: dict[MeterId, MeterKeys] = field(default_factory=dict)
@@ -75,6 +87,7 @@ class ReadingLoop:
 
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
+        self._called = asyncio.Event()
 
     def rows_per_day(self) -> dict[tuple[MeterId, str], int]:
         """How many rows a day has of each meter and profile that captures by the clock."""
@@ -89,8 +102,20 @@ class ReadingLoop:
     async def run(self) -> None:
         """Read what is due, again and again, until cancelled."""
         while True:
+            if self.present is not None:
+                await self.present()
             await self.run_once()
-            await asyncio.sleep(self.pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._wire_rests_s() or self.pause_s):
+                    await self._called.wait()
+            self._called.clear()
+
+    def called(self) -> None:
+        """The meters of this wire are there, just now: who was silent is asked again at once."""
+        for state in self._states.values():
+            if state.was_silent:
+                state.not_before = 0.0
+        self._called.set()
 
     async def run_once(self) -> None:
         """One round over the wire's meters; errors of a meter are counted, never raised."""
@@ -99,13 +124,15 @@ class ReadingLoop:
             # Waiting goes by the loop's clock: the wall clock may be set while we wait.
             if asyncio.get_running_loop().time() < state.not_before:
                 continue
+            if self._wire_rests_s():
+                return
             try:
                 tasks = await self._due(access, state)
                 if tasks:
                     rows = self.figures.rows
                     await self._visit(access, state, tasks)
                     state.fruitless = 0 if self.figures.rows > rows else state.fruitless + 1
-                state.failures = 0
+                state.failures, state.was_silent = 0, False
                 self._wait(state, await self._next_look_s(access, state) - self._now_s())
             except Preempted:
                 # What came before is stored; the rest is due in the next round.
@@ -115,11 +142,20 @@ class ReadingLoop:
                 self.figures.failures += 1
                 log.error("reading not stored", meter=access.meter, error=str(error))
             except GatewayError as error:
-                self._back_off(access, state, error)
+                self.watch.note(self.poller.absence, asyncio.get_running_loop().time())
+                if self.poller.absence is None:
+                    self._back_off(access, state, error)
+                else:
+                    # The wire, not the meter: it is asked as soon as the wire is there again.
+                    self.figures.failures += 1
             except Exception as error:
                 # A bug of ours that one meter brings out must not stop the others' reading.
                 log.exception("reading failed", meter=access.meter)
                 self._back_off(access, state, error)
+
+    def _wire_rests_s(self) -> float:
+        """For how long nobody is asked, as the wire itself is not there; 0 where it is."""
+        return self.watch.rest_s(asyncio.get_running_loop().time())
 
     def _wait(self, state: MeterState, seconds: int) -> None:
         spread_s = self.jitter() * _SPREAD_S
@@ -128,6 +164,7 @@ class ReadingLoop:
     def _back_off(self, access: MeterAccess, state: MeterState, error: Exception) -> None:
         self.figures.failures += 1
         state.failures += 1
+        state.was_silent = isinstance(error, NoAnswer)
         wait_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(state.failures - 1, 8))
         refused = isinstance(error, PeerRefused) and state.failures > 3
         if isinstance(error, SecurityError) or refused:
@@ -305,6 +342,7 @@ class ReadingLoop:
 
         async def job(transport: Transport) -> None:
             present = self._present(access)
+            self.watch.note(None, asyncio.get_running_loop().time())
             await transport.flush()
             opened = await self.sessions.associate(
                 present, association, transport, make_room=self._make_room

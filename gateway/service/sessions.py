@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from gateway.dlms.association.client import ClientConnection
+from gateway.dlms.association.datagrams import DatagramClientConnection
 from gateway.dlms.association.pre_established import policy_of, style_of
 from gateway.dlms.association.settings import Authentication, ClientSettings, DedicatedKey
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
@@ -23,7 +24,7 @@ from gateway.dlms.link import Link, Role
 from gateway.dlms.plan import DAY_S
 from gateway.dlms.reading import read_counter
 from gateway.dlms.security import GlobalKeys, ProtectionSettings
-from gateway.dlms.wrapper import WrapperLink
+from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
 from gateway.errors import LocalProtocolError, NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
@@ -35,6 +36,7 @@ from gateway.store.counter_block import CounterBlock
 from gateway.store.counters import FIRST as FIRST_COUNTER
 from gateway.store.counters import CounterKey, CounterStore
 from gateway.store.thread import StoreDoor
+from gateway.transport.paced import PacedTransport
 from gateway.transport.port import Transport
 from gateway.url import TransportKind
 
@@ -71,7 +73,7 @@ def timing_of(profile: FirmwareProfile, kind: TransportKind) -> Timing:
     """How patient one has to be with the profile's meters on a wire of this kind."""
     link = profile.link
     timeout_ms = link.response_timeout_ms
-    if kind is TransportKind.SERIAL:
+    if kind.is_device:
         timeout_ms = min(timeout_ms, link.serial_timeout_ms)
     return Timing(answer_s=timeout_ms / 1000)
 
@@ -83,7 +85,8 @@ def make_link(
     link = profile.link
     if not kind.is_hdlc:
         server = link.server_upper if server_lower is None else server_lower
-        return WrapperLink(Role.CLIENT, client_wport=client_sap, server_wport=server)
+        wrapper = DatagramWrapperLink if kind is TransportKind.UDP else WrapperLink
+        return wrapper(Role.CLIENT, client_wport=client_sap, server_wport=server)
     lower = link.server_lower if server_lower is None else server_lower
     octets = link.server_address_octets
     if lower is not None and octets == 1:
@@ -104,6 +107,13 @@ def make_link(
     )
 
 
+def make_connection(kind: TransportKind, link: Link, settings: ClientSettings) -> ClientConnection:
+    """The client of an association on a wire of this kind."""
+    if kind is TransportKind.UDP:
+        return DatagramClientConnection(link, settings)
+    return ClientConnection(link, settings)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterAccess:
     """What is needed to talk to one meter: who it is, what it is, where it answers."""
@@ -114,6 +124,12 @@ class MeterAccess:
     kind: TransportKind
     server_lower: int | None = None
     timing: Timing = field(default_factory=Timing)
+    turnaround_s: float = 0
+    """Silence between the meter's answer and the next frame."""
+
+    def paced(self, transport: Transport) -> Transport:
+        """The wire as this meter bears it."""
+        return PacedTransport(transport, self.turnaround_s) if self.turnaround_s else transport
 
 
 class SessionMaker:
@@ -222,8 +238,8 @@ class SessionMaker:
         settings = await self._settings(access, association, block)
         link = make_link(access.profile, access.kind, association.client, access.server_lower)
         return Session(
-            ClientConnection(link, settings),
-            transport,
+            make_connection(access.kind, link, settings),
+            access.paced(transport),
             access.timing,
             keep_up=None if block is None else partial(self._behind, block),
             make_room=make_room,
@@ -298,9 +314,8 @@ class SessionMaker:
         settings = ClientSettings(random_bytes=self._random_bytes)
         await self._rest(access)
         try:
-            async with session(
-                ClientConnection(link, settings), transport, access.timing
-            ) as opened:
+            connection = make_connection(access.kind, link, settings)
+            async with session(connection, access.paced(transport), access.timing) as opened:
                 return await opened.run(read_counter(counter))
         finally:
             self._note_left(access)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.config import Clocks, Meter, Site, Wire
+from gateway.config import CallingMeter, Clocks, Listener, Meter, Site, Wire
 from gateway.config import PushListener as PushSettings
 from gateway.dlms.meter_time import ClockPolicy
 from gateway.errors import ConfigError, GatewayError
@@ -25,6 +25,7 @@ from gateway.keys import Keystore
 from gateway.model import MeterId, Secret
 from gateway.poller import Poller
 from gateway.profile import FirmwareProfile, load_profile
+from gateway.service.callers import CallDesk, CallerLine, name_asker
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
@@ -35,6 +36,7 @@ from gateway.service.pushed import PushKeeper
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
 from gateway.service.uplink import UplinkLoop
+from gateway.service.wire_watch import WireWatch
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
@@ -42,7 +44,7 @@ from gateway.store.retention import Budget
 from gateway.store.stream import STREAM
 from gateway.store.thread import StoreDoor, StoreThread
 from gateway.store.witness import Witness
-from gateway.transport import Transport, open_transport
+from gateway.transport import OpeningPace, Transport, open_transport
 from gateway.transport.listener import PushPort
 from gateway.uplink import topics
 from gateway.uplink.mqtt import MqttUplink
@@ -57,6 +59,10 @@ from gateway.url import TransportUrl
 log = structlog.get_logger()
 
 _RESTART_S: Final = 5
+_DEVICE_RESTS_S: Final = (0.3, 5)
+"""How long a device that is gone is not looked for, at first and later: looking costs nothing."""
+_HOST_RESTS_S: Final = (15, 300)
+"""The same for a host on the network."""
 _MIB: Final = 1 << 20
 _DAY_S: Final = 86_400
 UplinkMaker = Callable[[PresenceMaker], Uplink]
@@ -122,36 +128,15 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
         profiles=profiles,
         clock=clock,
         make_uplink=None if site.uplink is None else mqtt_maker(site),
+        open_transport=partial(open_transport, pace=OpeningPace(site.reading.connections_per_s)),
     )
 
 
 def site_profiles(site: Site) -> dict[str, FirmwareProfile]:
     """The firmware profiles that the site's meters need. Raises ConfigError."""
     names = {meter.profile for _, meter in site.meters}
+    names |= {listener.profile for listener in site.listeners}
     return {name: load_profile(name, site.profiles) for name in sorted(names)}
-
-
-def check_site(site: Site, file: str) -> list[str]:
-    """What ``load_site`` cannot see: profiles, associations, keys. Remarks that are no errors.
-
-    Raises ConfigError for a profile or association that is not there.
-    """
-    profiles = site_profiles(site)
-    remarks: list[str] = []
-    for wire, meter in site.meters:
-        profile = profiles[meter.profile]
-        if meter.association not in profile.associations:
-            raise ConfigError(
-                file,
-                f"wire {wire.name}, meter {meter.serial}: association",
-                meter.association,
-                f"one of {', '.join(sorted(profile.associations))}",
-            )
-    if site.uplink is None:
-        remarks.append("no [uplink]: readings are kept here and sent nowhere")
-    if not site.stores.keystore.exists():
-        remarks.append("the keystore does not exist yet: gateway keys import makes it")
-    return remarks
 
 
 def mqtt_maker(site: Site) -> UplinkMaker:
@@ -191,7 +176,9 @@ class Service:
         self._position = StreamPosition(stream=STREAM, epoch="0" * 16, sequence=0)
         self.uplink: UplinkLoop | None = None
         self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
-        self.wires = [self._reading_loop(wire) for wire in site.wires]
+        self.wires = [self._wire_loop(wire) for wire in site.wires]
+        self.desks: list[CallDesk] = []
+        self.wires += [loop for listener in site.listeners for loop in self._desk(listener)]
         self.jobs = self._job_loop()
         self.coverage = CoverageWatch(
             readings=parts.readings,
@@ -225,6 +212,9 @@ class Service:
             ),
         )
         async with asyncio.TaskGroup() as tasks:
+            for desk in self.desks:
+                name = f"listener.{desk.name}"
+                tasks.create_task(_kept_up(name, desk.run), name=name)
             for loop in self.wires:
                 name = f"wire.{loop.poller.name}"
                 tasks.create_task(_kept_up(f"{name}.poller", loop.poller.run), name=name)
@@ -303,22 +293,48 @@ class Service:
             more_figures=self._figures,
         )
 
-    def _reading_loop(self, wire: Wire) -> ReadingLoop:
+    def _wire_loop(self, wire: Wire) -> ReadingLoop:
+        poller = Poller(
+            wire.name, lambda: self._parts.open_transport(wire.url), gap_s=wire.gap_ms / 1000
+        )
+        rests_s = _DEVICE_RESTS_S if wire.url.kind.is_device else _HOST_RESTS_S
+        return self._reading_loop(wire, wire.meters, poller, rests_s)
+
+    def _desk(self, listener: Listener) -> Iterator[ReadingLoop]:
+        """The loops of the meters that dial in to a listener, and the desk that takes the calls."""
+        profile = self._parts.profiles[listener.profile]
+        lines = [CallerLine(meter) for meter in listener.meters]
+        ask_name = name_asker(listener, profile, self._parts.random_bytes)
+        self.desks.append(CallDesk(listener, lines, ask_name))
+        for line in lines:
+            poller = Poller(line.known.serial, line.transport)
+            loop = self._reading_loop(listener, (line.known,), poller, _DEVICE_RESTS_S)
+            loop.present, line.on_call = line.present, loop.called
+            yield loop
+
+    def _reading_loop(
+        self,
+        place: Wire | Listener,
+        meters: Sequence[Meter],
+        poller: Poller,
+        rests_s: tuple[float, float],
+    ) -> ReadingLoop:
         parts, reading = self._parts, self._site.reading
         cadences = Cadences(
             instantaneous_s=reading.instantaneous_s,
             nameplate_s=reading.nameplate_s,
             events_s=reading.events_s,
             daily_days=reading.daily_days,
-            block_days=wire.block_days or reading.block_days,
+            block_days=place.block_days or reading.block_days,
             drift_limit_s=reading.drift_limit_s,
             verify_capture_list_s=reading.verify_capture_list_s,
             clocks=_clock_policy(self._site.clocks),
         )
         return ReadingLoop(
-            meters=tuple(self._accesses(wire)),
-            associations={meter.serial: meter.association for meter in wire.meters},
-            poller=Poller(wire.name, lambda: parts.open_transport(wire.url)),
+            meters=tuple(self._accesses(place, meters)),
+            associations={meter.serial: meter.association for meter in meters},
+            poller=poller,
+            watch=WireWatch(wire=poller.name, rests_s=rests_s, jitter=parts.jitter),
             sessions=self.sessions,
             readings=parts.readings,
             clock=parts.clock,
@@ -330,8 +346,10 @@ class Service:
     def _push_listener(self, settings: PushSettings) -> PushListener:
         parts = self._parts
         at: dict[str, list[MeterId]] = {}
-        for wire, meter in self._site.meters:
-            at.setdefault(wire.url.host, []).append(meter.serial)
+        for place, meter in self._site.meters:
+            # A meter that dials in pushes from where it calls, not from where it is awaited.
+            host = str(meter.address) if isinstance(meter, CallingMeter) else place.url.host
+            at.setdefault(host, []).append(meter.serial)
         return PushListener(
             settings=settings,
             ports=parts.open_ports(settings),
@@ -365,23 +383,24 @@ class Service:
             if loop.poller is self.jobs.wires[access.meter][0]:
                 loop.renewed[access.meter] = access.keys
 
-    def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:
+    def _accesses(self, place: Wire | Listener, meters: Sequence[Meter]) -> Iterator[MeterAccess]:
         """The meters that can be read; one without keys is told and costs the others nothing."""
-        for meter in wire.meters:
+        for meter in meters:
             try:
-                yield self._access(wire, meter)
+                yield self._access(place, meter)
             except GatewayError as error:
                 log.error("meter cannot be read", meter=meter.serial, error=str(error))
 
-    def _access(self, wire: Wire, meter: Meter) -> MeterAccess:
+    def _access(self, place: Wire | Listener, meter: Meter) -> MeterAccess:
         profile = self._parts.profiles[meter.profile]
         return MeterAccess(
             meter=meter.serial,
             profile=profile,
             keys=self._parts.keystore.get(meter.keys_of),
-            kind=wire.url.kind,
-            server_lower=wire.server_of(meter),
-            timing=timing_of(profile, wire.url.kind),
+            kind=place.url.kind,
+            server_lower=place.server_of(meter),
+            timing=timing_of(profile, place.url.kind),
+            turnaround_s=_turnaround_ms(profile, meter) / 1000,
         )
 
     def _stored(self, lane: Lane, sequence: int) -> None:
@@ -401,6 +420,10 @@ def _clock_policy(clocks: Clocks) -> ClockPolicy | None:
         margin_s=clocks.margin_s,
         crossing=clocks.crossing,
     )
+
+
+def _turnaround_ms(profile: FirmwareProfile, meter: Meter) -> int:
+    return profile.link.turnaround_ms if meter.turnaround_ms is None else meter.turnaround_ms
 
 
 async def _kept_up(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

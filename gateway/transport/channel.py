@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.errors import NoAnswer
+from gateway.errors import LinkLost
 from gateway.transport.inbox import Inbox, turn_loop
-from gateway.transport.port import RECEIVE_HIGH_WATER, SEND_LIMIT_S, React, Transport
+from gateway.transport.port import RECEIVE_HIGH_WATER, React, Transport
 
 
 class Channel:
@@ -60,7 +60,7 @@ class Channel:
         """See ``Transport.send``."""
         self.post(data)
         if self._written is not None:
-            await self._until_written(self._written)
+            await self._inbox.until_written(self._written)
         if self._inbox.lost is not None:
             raise self._inbox.link_lost()
 
@@ -80,15 +80,6 @@ class Channel:
             self._outbox += data[count:]
             self._written = self._loop.create_future()
             self._loop.add_writer(self._fd, self._write_some)
-
-    async def _until_written(self, written: asyncio.Future[None]) -> None:
-        try:
-            async with asyncio.timeout(SEND_LIMIT_S):
-                # Shielded: the rest of a cancelled sending goes out before the next one.
-                await asyncio.shield(written)
-        except TimeoutError:
-            name = self._inbox.name
-            raise NoAnswer(f"{name}: does not take octets for {SEND_LIMIT_S} s") from None
 
     def close(self) -> None:
         """Leave the descriptor alone; whoever closes it does so afterwards."""
@@ -139,8 +130,8 @@ class Channel:
 class ChannelTransport(Transport):
     """What serial lines and TCP do alike; they differ in how they connect and part."""
 
-    def __init__(self, name: str) -> None:
-        self._inbox = Inbox(name)
+    def __init__(self, name: str, lost_kind: type[LinkLost] = LinkLost) -> None:
+        self._inbox = Inbox(name, lost_kind)
         self._channel: Channel | None = None
 
     async def receive(self, timeout_s: float) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
+from gateway.transport.port import SEND_LIMIT_S
 
 
 class Inbox:
@@ -16,15 +18,17 @@ class Inbox:
         "_deadline",
         "_hear",
         "_lost",
+        "_lost_kind",
         "_patience_s",
         "_timer",
         "_waiter",
         "name",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lost_kind: type[LinkLost] = LinkLost) -> None:
         self.name = name
         """What errors call the wire."""
+        self._lost_kind = lost_kind
         self._buffer = bytearray()
         self._lost: str | None = "it is not open"
         self._waiter: asyncio.Future[bool] | None = None
@@ -36,6 +40,14 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._buffer)
 
+    def _keep(self, data: bytes) -> None:
+        self._buffer += data
+
+    def _drain(self) -> bytes:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
     @property
     def lost(self) -> str | None:
         """Why the wire is gone; None while it is open."""
@@ -43,14 +55,14 @@ class Inbox:
 
     def open(self) -> None:
         """Start anew, empty."""
-        self._buffer.clear()
+        self.flush()
         self._lost = None
         self._stop_timer()
 
     def feed(self, data: bytes) -> None:
         """Octets arrived."""
         if self._hear is None or self._waiter is None or self._waiter.done():
-            self._buffer += data
+            self._keep(data)
             self._wake()
             return
         waiter = self._waiter
@@ -75,7 +87,16 @@ class Inbox:
 
     def link_lost(self) -> LinkLost:
         """The error for the state we are in."""
-        return LinkLost(f"{self.name}: {self._lost}")
+        return self._lost_kind(f"{self.name}: {self._lost}")
+
+    async def until_written(self, written: asyncio.Future[None]) -> None:
+        """Wait for the system to take what was sent; NoAnswer after ``SEND_LIMIT_S``."""
+        try:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                # Shielded: the rest of a cancelled sending goes out before the next one.
+                await asyncio.shield(written)
+        except TimeoutError:
+            raise NoAnswer(f"{self.name}: does not take octets for {SEND_LIMIT_S} s") from None
 
     def flush(self) -> int:
         """Forget what arrived; the number of octets."""
@@ -85,24 +106,19 @@ class Inbox:
 
     async def take(self, timeout_s: float) -> bytes:
         """Everything that arrived, waiting for the first octet."""
-        if not self._buffer:
+        if not len(self):
             await self._wait(timeout_s)
         return self._drain()
 
     async def listen(self, hear: Callable[[bytes], bool], timeout_s: float) -> None:
         """Hand over what arrives, within the event loop's callback, until ``hear`` has enough."""
-        while not self._buffer or not hear(self._drain()):
+        while not len(self) or not hear(self._drain()):
             self._hear = hear
             try:
                 if await self._wait(timeout_s):
                     return
             finally:
                 self._hear = None
-
-    def _drain(self) -> bytes:
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
 
     async def _wait(self, timeout_s: float) -> bool:
         """Until octets are held (False) or ``hear`` had enough of those that came (True)."""
@@ -118,7 +134,7 @@ class Inbox:
             has_heard_enough = await self._waiter
         finally:
             self._waiter = None
-        if has_heard_enough or self._buffer:
+        if has_heard_enough or len(self):
             return has_heard_enough
         if self._lost is not None:
             raise self.link_lost()
@@ -154,6 +170,43 @@ class Inbox:
     def _wake(self, *, has_heard_enough: bool = False) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(has_heard_enough)
+
+
+class DatagramInbox(Inbox):
+    """The same for datagrams: each is handed out by itself, as it came.
+
+    At most ``limit`` octets are held; ``dropped`` counts the datagrams that came beyond.
+    """
+
+    __slots__ = ("_datagrams", "_held", "_limit", "dropped")
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(name)
+        self._datagrams: deque[bytes] = deque()
+        self._held = 0
+        self._limit = limit
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return self._held
+
+    def _keep(self, data: bytes) -> None:
+        if self._held + len(data) > self._limit:
+            self.dropped += 1
+            return
+        self._datagrams.append(data)
+        self._held += len(data)
+
+    def _drain(self) -> bytes:
+        data = self._datagrams.popleft()
+        self._held -= len(data)
+        return data
+
+    def flush(self) -> int:
+        """Forget what arrived; the number of octets."""
+        count, self._held = self._held, 0
+        self._datagrams.clear()
+        return count
 
 
 async def turn_loop() -> None:

@@ -32,6 +32,14 @@ class Transport(Protocol):
         Connecting again after ``close`` or LinkLost is allowed and starts with an empty buffer.
         """
 
+    async def begin_link(self) -> None:
+        """A data link is about to be opened: nothing of the one before is to be taken for it.
+
+        A transport on which something has to come first (a sign-on) does that, too; it then also
+        raises NoAnswer, DecodeError, PeerRefused or RemoteProtocolError.
+        """
+        await self.flush()
+
     async def receive(self, timeout_s: float) -> bytes:
         """At least one octet, as soon as there is one; never ``b""``.
 
@@ -59,6 +67,10 @@ class Transport(Protocol):
 
     async def flush(self) -> int:
         """Drop octets received and not yet read, e.g. before a request; say how many."""
+
+    async def rest(self) -> None:
+        """Nobody needs the wire now. Like ``close`` where this side can open it again itself."""
+        await self.close()
 
     async def close(self) -> None:
         """Close; safe to call twice. ``receive`` and ``send`` raise LinkLost afterwards."""

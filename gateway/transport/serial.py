@@ -6,6 +6,7 @@ pseudo-terminal serves as well as an adapter.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -16,13 +17,16 @@ from typing import Final
 
 import serial
 
-from gateway.errors import LinkLost, UsageError
+from gateway.errors import UsageError, WireGone
 from gateway.transport.channel import Channel, ChannelTransport
+from gateway.transport.port import React
 from gateway.url import CharacterFormat
 
 BY_ID: Final = Path("/dev/serial/by-id")
 """Names that stay with an adapter when it is unplugged and comes back."""
 _READ_OCTETS: Final = 4096
+_BITS_PER_OCTET: Final = 10
+"""Start bit, eight data bits (or seven and parity), stop bit."""
 
 
 class SerialTransport(ChannelTransport):
@@ -39,16 +43,23 @@ class SerialTransport(ChannelTransport):
         baud: int = 9600,
         characters: CharacterFormat = CharacterFormat.EIGHT_NONE_ONE,
     ) -> None:
-        super().__init__(f"serial {device}")
-        self._device = device
-        self._baud = baud
+        super().__init__(f"serial {device}", WireGone)
+        self.device = device
+        self._baud = self._line_baud = baud
         self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
         self._port: serial.Serial | None = None
+        self._through_at = 0.0
+        """When the last octet that was sent has left, by the event loop's clock."""
 
     async def connect(self) -> None:
-        """Open the device; LinkLost when it is not there or held by another program."""
+        """Open the device; WireGone when it is not there or held by another program.
+
+        Its name is looked up anew each time: an adapter that was plugged in again may stand
+        behind the same link in /dev/serial/by-id under another node.
+        """
         await self.close()
         self._port = self._open()
+        self._line_baud, self._through_at = self._baud, 0.0
         fd = self._port.fileno()
         self._inbox.open()
         self._channel = Channel(
@@ -62,7 +73,7 @@ class SerialTransport(ChannelTransport):
     def _open(self) -> serial.Serial:
         try:
             return serial.Serial(
-                self._device, baudrate=self._baud, timeout=0, write_timeout=0, exclusive=True
+                self.device, baudrate=self._baud, timeout=0, write_timeout=0, exclusive=True
             )
         except (OSError, ValueError, termios.error) as error:
             code = getattr(error, "errno", None)
@@ -70,11 +81,22 @@ class SerialTransport(ChannelTransport):
                 code = error.args[0]
             if code in (errno.EACCES, errno.EPERM):
                 raise UsageError(
-                    f"serial {self._device}: no permission; add the user to the group that owns it"
+                    f"serial {self.device}: no permission; add the user to the group that owns it"
                 ) from error
             if code in (errno.EAGAIN, errno.EWOULDBLOCK):
-                raise LinkLost(f"serial {self._device}: held by another program") from error
-            raise LinkLost(f"serial {self._device}: {error}{self._advice()}") from error
+                raise WireGone(f"serial {self.device}: held by another program") from error
+            raise WireGone(f"serial {self.device}: {error}{self._advice()}") from error
+
+    def set_line(self, baud: int, characters: CharacterFormat) -> None:
+        """Change speed and characters of the open port; WireGone when it is gone."""
+        self._seven_even = characters is CharacterFormat.SEVEN_EVEN_ONE
+        if self._port is None:
+            raise self._inbox.link_lost()
+        try:
+            self._port.baudrate = self._line_baud = baud
+        except (OSError, ValueError, termios.error) as error:
+            self._lose(f"{baud} baud cannot be set: {error}")
+            raise self._inbox.link_lost() from error
 
     def _advice(self) -> str:
         try:
@@ -87,18 +109,38 @@ class SerialTransport(ChannelTransport):
         """See ``Transport.close``."""
         self._lose("closed by this side")
 
+    async def receive(self, timeout_s: float) -> bytes:
+        """See ``Transport.receive``; the silence begins when what was sent is through."""
+        return await super().receive(timeout_s + self._leaving_s())
+
+    async def converse(self, react: React, timeout_s: float) -> None:
+        """See ``Transport.converse``; the silence begins when what was sent is through."""
+        await super().converse(react, timeout_s + self._leaving_s())
+
     def _on_wire(self, data: bytes) -> bytes:
+        # The system takes octets at once, a slow line does not: 100 of them need 3.3 s at 300 baud.
+        begins_at = max(self._through_at, asyncio.get_running_loop().time())
+        self._through_at = begins_at + len(data) * _BITS_PER_OCTET / self._line_baud
         return to_seven_even(data) if self._seven_even else data
+
+    def _leaving_s(self) -> float:
+        return max(0.0, self._through_at - asyncio.get_running_loop().time())
 
     def _read(self, fd: int) -> bytes:
         data = os.read(fd, _READ_OCTETS)
-        if not self._seven_even or not data:
+        if not data:
             return data
-        good = from_seven_even(data)
-        if not good:
-            # Noise alone: nothing came, and nothing ended.
+        data = self._unechoed(data)
+        if self._seven_even:
+            data = from_seven_even(data)
+        if not data:
+            # Noise or echo alone: nothing came, and nothing ended.
             raise BlockingIOError
-        return good
+        return data
+
+    def _unechoed(self, data: bytes) -> bytes:
+        """What was received without what this side sent."""
+        return data
 
     def _vanished(self, error: OSError | None) -> None:
         # No error is the end of a file: a line that is merely silent is never readable.

@@ -9,29 +9,39 @@ from typing import Any, Final
 
 from gateway.errors import LinkLost, NoAnswer
 from gateway.transport.channel import Channel, ChannelTransport
+from gateway.transport.opening_pace import OpeningPace
+from gateway.transport.sockets import addresses_of, keep_alive
 
-KEEPALIVE_IDLE_S = 60
-"""A half-open connection to a meter that lost its supply is found within a few minutes."""
 _READ_OCTETS: Final = 16_384
-
-_Address = tuple[int, Any]
-"""Address family and socket address."""
 
 
 class TcpTransport(ChannelTransport):
-    """Transport over one TCP connection; see ``gateway.transport.port``."""
+    """Transport over one TCP connection; see ``gateway.transport.port``.
 
-    def __init__(self, host: str, port: int, *, connect_timeout_s: float = 10) -> None:
+    It waits for its turn in ``pace`` before it is opened.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        connect_timeout_s: float = 10,
+        pace: OpeningPace | None = None,
+    ) -> None:
         super().__init__(f"tcp {host}:{port}")
         self._host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
+        self._pace = pace
         self._socket: socket.socket | None = None
 
     async def connect(self) -> None:
         """Open the connection; LinkLost when refused, NoAnswer when nobody answers in time."""
         await self.close()
         name = self._inbox.name
+        if self._pace is not None:
+            await self._pace.turn()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 sock = await self._connected()
@@ -52,21 +62,12 @@ class TcpTransport(ChannelTransport):
     async def _connected(self) -> socket.socket:
         """A socket connected to the first address of the host that takes it."""
         failure: OSError | None = None
-        for family, address in await self._addresses():
+        for family, address in await addresses_of(self._host, self._port, socket.SOCK_STREAM):
             try:
                 return await _connect(family, address)
             except OSError as error:
                 failure = failure or error
         raise failure or OSError(f"no address of {self._host}")
-
-    async def _addresses(self) -> list[_Address]:
-        ask = partial(socket.getaddrinfo, self._host, self._port, type=socket.SOCK_STREAM)
-        try:
-            found = ask(flags=socket.AI_NUMERICHOST)
-        except socket.gaierror:
-            # A name: asking for it may take long, so a thread does.
-            found = await asyncio.get_running_loop().run_in_executor(None, ask)
-        return [(family, address) for family, _, _, _, address in found]
 
     async def close(self) -> None:
         """See ``Transport.close``. What the peer has not taken yet is not waited for."""
@@ -89,11 +90,7 @@ async def _connect(family: int, address: Any) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        # A segment of one APDU must not wait for the acknowledgement of the one before.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        keep_alive(sock)
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()

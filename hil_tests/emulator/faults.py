@@ -57,3 +57,19 @@ class Faults:
     """A new encryption key lets the received counters of all clients begin anew."""
     drop_every: int = 0
     """Every n-th answer is lost on the wire; 0 = none."""
+
+    # Optical heads and their meters (wire = "optical").
+    head_echoes: bool = False
+    """The head gives back what the reader sends."""
+    hdlc_at_once: bool = False
+    """No sign-on: the meter speaks HDLC at 9600 baud from the beginning."""
+    baud_identification: int = 5
+    """The Z of /XXXZ: 0 to 6 are 300 to 19200 baud, 7 to 9 mean nothing."""
+    no_confirmation: bool = False
+    """Changes its speed without repeating the acknowledgement."""
+    reads_out: bool = False
+    """Knows no mode E: answers the choice of it by its readout (mode C)."""
+    stays_slow: bool = False
+    """Agrees to change its speed, and does not."""
+    babbles: bool = False
+    """Answers the sign-on by characters that are no identification."""

@@ -14,16 +14,26 @@ from typing import Any, Final, Self
 
 from gateway.dlms.cosem_time import TimeRules
 from gateway.errors import UsageError
+from hil_tests.emulator.datagram_wire import UdpWire
 from hil_tests.emulator.household import DAY_S, Household, HouseholdSettings
 from hil_tests.emulator.keys import MeterKeys, keys_for, server_title, write_private
 from hil_tests.emulator.meter import Meter, MeterSettings
 from hil_tests.emulator.nameplate import MANUFACTURER
+from hil_tests.emulator.optical_head import OpticalWire
 from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.push import Pusher, push_source
-from hil_tests.emulator.scenario import Ciphering, MeterScenario, Scenario, WireKind
+from hil_tests.emulator.scenario import BusEnd, Ciphering, MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
 from hil_tests.emulator.truth import Truth
-from hil_tests.emulator.wires import LOOPBACK, MonotonicClock, PtyWire, TcpWire, WireClock
+from hil_tests.emulator.wires import (
+    LOOPBACK,
+    CallingWire,
+    MonotonicClock,
+    PtyWire,
+    SerialServerWire,
+    TcpWire,
+    WireClock,
+)
 
 FLEET_FILE: Final = "fleet.json"
 STATS_FILE: Final = "stats.json"
@@ -115,11 +125,12 @@ class Fleet:
         self.pushers: dict[str, Pusher] = {}
         """By serial number."""
         self.tasks: list[asyncio.Task[None]] = []
-        """One for each bus; ends only with a defect."""
+        """One for each bus and optical head; ends only with a defect."""
         self._clock = wire_clock or MonotonicClock()
         self._now_s = now_s or meter_clock(scenario)
-        self._tcp: dict[str, TcpWire] = {}
-        self._buses: dict[str, PtyWire] = {}
+        self._ports: dict[str, TcpWire | UdpWire | CallingWire] = {}
+        self._buses: dict[str, PtyWire | SerialServerWire] = {}
+        self._heads: dict[str, OpticalWire] = {}
 
     async def __aenter__(self) -> Self:
         if self._now_s() < self.scenario.installed_s + DAY_S:
@@ -142,9 +153,10 @@ class Fleet:
         await self._stop()
 
     def stats(self) -> dict[str, WireStats]:
-        """Octets and turnarounds by wire: a bus by its name, a TCP meter by its serial."""
-        wires: dict[str, TcpWire | PtyWire] = {**self._tcp, **self._buses}
-        return {name: wire.stats for name, wire in wires.items()}
+        """Octets and turnarounds by wire: a bus by its name, a meter of its own by its serial."""
+        stats = {name: port.stats for name, port in self._ports.items()}
+        stats |= {name: bus.stats for name, bus in self._buses.items()}
+        return stats | {name: head.stats for name, head in self._heads.items()}
 
     def write_stats(self) -> None:
         """Write ``stats.json`` (octets and turnarounds by wire) and ``counters.json``.
@@ -162,33 +174,70 @@ class Fleet:
 
     async def _start(self) -> None:
         on_bus: dict[str, list[tuple[Station, Spoiler]]] = {}
+        made: list[tuple[MeterScenario, Meter, Path]] = []
         for entry in self.scenario.meters:
             meter, keys_file, make_station = self._make(entry)
+            made.append((entry, meter, keys_file))
             spoiler = Spoiler(entry.faults, entry.serial)
             if entry.wire is WireKind.BUS:
                 on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
-                url = self._bus_url(entry)
             else:
-                wire = self._tcp[entry.serial] = TcpWire(make_station, spoiler, entry.port)
-                await wire.start()
-                url = f"{entry.wire}://{LOOPBACK}:{wire.port}"
-                if entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1:
-                    url += f"?server={entry.address}"
-            self.meters[entry.serial] = Running(entry, meter, url, keys_file)
+                await self._start_alone(entry, make_station, spoiler)
         for bus in self.scenario.buses:
-            line = self._buses[bus.name] = PtyWire(
-                self.directory / bus.name, bus.baud, on_bus.get(bus.name, []), self._clock
+            stations = on_bus.get(bus.name, [])
+            line = self._buses[bus.name] = (
+                SerialServerWire(bus.baud, stations, self._clock)
+                if bus.end is BusEnd.SERIAL_SERVER
+                else PtyWire(self.directory / bus.name, bus.baud, stations, self._clock)
             )
             self.tasks.append(await line.start())
+        for entry, meter, keys_file in made:
+            self.meters[entry.serial] = Running(entry, meter, self._url(entry), keys_file)
         write_private(self.directory / FLEET_FILE, json.dumps(self.document(), indent=2) + "\n")
 
+    async def _start_alone(
+        self, entry: MeterScenario, make_station: Callable[[], Station], spoiler: Spoiler
+    ) -> None:
+        """A meter that has its wire for itself."""
+        if entry.wire is WireKind.OPTICAL:
+            path = self.directory / entry.serial
+            head = OpticalWire(path, make_station, spoiler, entry.faults, self._clock)
+            self._heads[entry.serial] = head
+            self.tasks.append(await head.start())
+            return
+        port: TcpWire | UdpWire | CallingWire
+        if entry.wire is WireKind.UDP:
+            port = UdpWire(LOOPBACK, make_station, spoiler, entry.port)
+        elif entry.calls:
+            host, _, number = entry.calls.rpartition(":")
+            again_s = entry.calls_again_ms / 1000
+            port = CallingWire(make_station, spoiler, (host, int(number)), again_s)
+        else:
+            port = TcpWire(make_station, spoiler, entry.port)
+        self._ports[entry.serial] = port
+        await port.start()
+
+    def _url(self, entry: MeterScenario) -> str:
+        """Where a meter answers."""
+        server = f"server={entry.address}"
+        if entry.wire is WireKind.BUS:
+            return f"{self._buses[entry.bus].url}{server}"
+        if entry.wire is WireKind.OPTICAL:
+            return f"optical://{self._heads[entry.serial].device}?{server}"
+        host = entry.calls.rpartition(":")[0] or LOOPBACK
+        url = f"{entry.wire}://{host}:{self._ports[entry.serial].port}"
+        has_lower = entry.wire is WireKind.HDLC_TCP and entry.address_octets > 1
+        return f"{url}?{server}" if has_lower else url
+
     async def _stop(self) -> None:
-        for wire in self._tcp.values():
+        for wire in self._ports.values():
             await wire.stop()
         for pusher in self.pushers.values():
             await pusher.stop()
         for line in self._buses.values():
             await line.stop()
+        for head in self._heads.values():
+            await head.stop()
 
     def _make(self, entry: MeterScenario) -> tuple[Meter, Path, Callable[[], Station]]:
         keys_folder = self.directory / "keys"
@@ -199,11 +248,6 @@ class Fleet:
         self.pushers[entry.serial] = Pusher(meter, source)
         return meter, keys_file, partial(Station, entry, keys, meter)
 
-    def _bus_url(self, entry: MeterScenario) -> str:
-        baud = next(bus.baud for bus in self.scenario.buses if bus.name == entry.bus)
-        device = (self.directory / entry.bus).absolute()
-        return f"serial://{device}?baud={baud}&server={entry.address}"
-
     def document(self) -> dict[str, Any]:
         """``fleet.json``: where each meter is and what it is; keys are only named."""
         return {
@@ -211,7 +255,7 @@ class Fleet:
             "zone_minutes": self.scenario.zone_minutes,
             "deviation_sign": self.scenario.deviation_sign,
             "buses": [
-                {"name": name, "device": str(line.path.absolute()), "baud": line.baud}
+                {"name": name, "device": line.device, "baud": line.baud}
                 for name, line in self._buses.items()
             ],
             "meters": [
@@ -220,7 +264,7 @@ class Fleet:
                     "url": running.url,
                     "wire": running.scenario.wire,
                     "bus": running.scenario.bus,
-                    "port": self._tcp[serial].port if serial in self._tcp else None,
+                    "port": self._ports[serial].port if serial in self._ports else None,
                     "address": running.scenario.address,
                     "address_octets": running.scenario.address_octets,
                     "model": running.scenario.model,

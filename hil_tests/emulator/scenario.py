@@ -33,7 +33,10 @@ class WireKind(StrEnum):
     """What a meter is reached over."""
 
     WRAPPER = "tcp"
+    UDP = "udp"
     HDLC_TCP = "hdlc+tcp"
+    OPTICAL = "optical"
+    """An optical head on a pseudo terminal."""
     BUS = "bus"
 
 
@@ -53,12 +56,21 @@ class SettingsAuthentication(StrEnum):
     GMAC = "gmac"
 
 
+class BusEnd(StrEnum):
+    """What a reader opens to reach a bus."""
+
+    PTY = "pty"
+    SERIAL_SERVER = "tcp"
+    """A serial server: the line's octets on a TCP stream, for one client at a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusScenario:
     """One RS-485 line."""
 
     name: str
     baud: int
+    end: BusEnd = BusEnd.PTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +103,10 @@ class MeterScenario:
     settings_authentication: SettingsAuthentication
     faults: Faults
     trouble: Trouble
+    calls: str = ""
+    """Where it dials in, as host:port; "" where it waits to be called."""
+    calls_again_ms: int = 5000
+    """After a connection that ended or did not come about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +260,11 @@ class _Table:
 
 
 def _bus(table: _Table) -> BusScenario:
-    bus = BusScenario(name=table.word("name", 32), baud=table.one_of("baud", BAUD_RATES, 9600))
+    bus = BusScenario(
+        name=table.word("name", 32),
+        baud=table.one_of("baud", BAUD_RATES, 9600),
+        end=table.choice("end", BusEnd, "pty"),
+    )
     table.finish()
     return bus
 
@@ -281,9 +301,23 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
         ),
         faults=_faults(table.table("faults")),
         trouble=_trouble(table.table("trouble")),
+        calls=_listener(table, wire),
+        calls_again_ms=table.number("calls_again_ms", range(1, 3_600_001), 5000),
     )
     table.finish()
     return meter
+
+
+def _listener(table: _Table, wire: WireKind) -> str:
+    calls = table.take("calls", "")
+    allowed = "host:port, where wire = 'tcp' or 'hdlc+tcp'"
+    if not isinstance(calls, str):
+        raise table.fail("calls", calls, allowed)
+    on_tcp = wire in (WireKind.WRAPPER, WireKind.HDLC_TCP)
+    host, _, port = calls.rpartition(":")
+    if calls and not (on_tcp and host and port.isdigit() and int(port) < 1 << 16):
+        raise table.fail("calls", calls, allowed)
+    return calls
 
 
 def _addresses(octets: int) -> range:

@@ -15,13 +15,14 @@ from gateway.dlms.link import (
     NEED_DATA,
     ApduReceived,
     Link,
+    LinkClosed,
     LinkEvent,
     LinkOpened,
     NeedData,
     Role,
 )
 from gateway.dlms.security import GlobalKeys, ProtectionSettings, SecurityPolicy
-from gateway.dlms.wrapper import WrapperLink
+from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
 from gateway.errors import RemoteProtocolError
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.image import PowerCut
@@ -66,6 +67,8 @@ def make_link(scenario: MeterScenario) -> Link:
     if scenario.wire is WireKind.WRAPPER:
         wport = LOGICAL_DEVICE if faults.answers_at is None else faults.answers_at
         return WrapperLink(Role.SERVER, client_wport=None, server_wport=wport)
+    if scenario.wire is WireKind.UDP:
+        return DatagramWrapperLink(Role.SERVER, client_wport=None, server_wport=LOGICAL_DEVICE)
     upper, lower = LOGICAL_DEVICE, scenario.address
     if faults.answers_at is not None and scenario.address_octets == 1:
         upper = faults.answers_at
@@ -123,6 +126,8 @@ class Station:
         self._connection: ServerConnection | None = None
         self._made_at = 0
         """How many secrets had been changed when the connection was made."""
+        self.linked = False
+        """Whether a client's link is open."""
 
     @property
     def turnaround_ms(self) -> int:
@@ -154,8 +159,10 @@ class Station:
         self._link = make_link(self._scenario)
         self._events.clear()
         self._connection = None
+        self.linked = False
 
     def _pass_on(self, event: LinkEvent) -> None:
+        self.linked = not isinstance(event, LinkClosed)
         keys = self._meter.keys
         is_aarq = isinstance(event, ApduReceived) and event.apdu[:1] == _AARQ
         renewed = is_aarq and self._connection is not None and keys.changes != self._made_at

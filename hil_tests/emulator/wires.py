@@ -7,15 +7,16 @@ handed in, so its timing is tested without waiting.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-import tty
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from hil_tests.emulator.pacing import NS_PER_S, Line, WireStats
 from hil_tests.emulator.station import Spoiler, Station
+from hil_tests.emulator.terminal import Terminal
 
 LOOPBACK: Final = "127.0.0.1"
 _READ_OCTETS: Final = 4096
@@ -81,11 +82,13 @@ class _Connection(asyncio.Protocol):
         spoiler: Spoiler,
         stats: WireStats,
         open_connections: set[_Connection],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._station = station
         self._spoiler = spoiler
         self._stats = stats
         self._open = open_connections
+        self._on_end = on_end
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,6 +113,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
         self._transport = None
+        self._on_end()
 
     def abort(self) -> None:
         """Drop the connection without waiting for the peer."""
@@ -122,6 +126,58 @@ class _Connection(asyncio.Protocol):
         for piece in self._spoiler.pieces(answer):
             self._stats.octets_out += len(piece)
             self._transport.write(piece)
+
+
+class CallingWire:
+    """One meter that dials in, and dials again when the connection ended."""
+
+    def __init__(
+        self,
+        make_station: Callable[[], Station],
+        spoiler: Spoiler,
+        listener: tuple[str, int],
+        again_s: float,
+    ) -> None:
+        self._make_station = make_station
+        self._spoiler = spoiler
+        self._listener = listener
+        self._again_s = again_s
+        self._open: set[_Connection] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.stats = WireStats()
+        self.port = listener[1]
+        self.calls = 0
+        """Connections that came about."""
+
+    async def start(self) -> None:
+        """Begin to dial."""
+        self._task = asyncio.create_task(self._dial(), name=f"dials {self._listener}")
+
+    async def stop(self) -> None:
+        """Hang up, and dial no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        for connection in tuple(self._open):
+            connection.abort()
+
+    async def _dial(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            ended = asyncio.Event()
+            make = partial(
+                _Connection,
+                self._make_station(),
+                self._spoiler,
+                self.stats,
+                self._open,
+                ended.set,
+            )
+            with suppress(OSError):
+                await loop.create_connection(make, *self._listener)
+                self.calls += 1
+                await ended.wait()
+            await asyncio.sleep(self._again_s)
 
 
 class Bus:
@@ -175,12 +231,10 @@ class PtyWire:
         stations: Sequence[tuple[Station, Spoiler]],
         clock: WireClock,
     ) -> None:
-        self.path = path
         self.baud = baud
-        self._bus = Bus(stations, baud, clock, self._put)
         self._heard: asyncio.Queue[bytes] = asyncio.Queue()
-        self._master = -1
-        self._slave = -1
+        self._terminal = Terminal(path, self._heard.put_nowait)
+        self._bus = Bus(stations, baud, clock, self._terminal.put)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -188,41 +242,104 @@ class PtyWire:
         """What went over the line."""
         return self._bus.stats
 
+    @property
+    def device(self) -> str:
+        """What a reader opens."""
+        return str(self._terminal.path.absolute())
+
+    @property
+    def url(self) -> str:
+        """The same as a URL, to which a meter's address is appended."""
+        return f"serial://{self.device}?baud={self.baud}&"
+
     async def start(self) -> asyncio.Task[None]:
         """Make the device and serve it; the task ends only with a defect of this program."""
-        self._master, self._slave = os.openpty()
-        # Raw, or the terminal would echo and translate; and held open here, or the master
-        # would report an error whenever a reader closes its end.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.path.unlink(missing_ok=True)
-        self.path.symlink_to(os.ttyname(self._slave))
-        asyncio.get_running_loop().add_reader(self._master, self._readable)
-        self._task = asyncio.create_task(self._serve(), name=f"bus {self.path.name}")
+        self._terminal.open()
+        self._task = asyncio.create_task(self._serve(), name=f"bus {self._terminal.path.name}")
         return self._task
 
     async def stop(self) -> None:
         """Remove the device."""
         if self._task is None:
             return
-        asyncio.get_running_loop().remove_reader(self._master)
         self._task.cancel()
         await asyncio.wait((self._task,))
-        self.path.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)
+        self._terminal.close()
         self._task = None
 
-    def _readable(self) -> None:
-        self._heard.put_nowait(os.read(self._master, _READ_OCTETS))
+    async def _serve(self) -> None:
+        while True:
+            await self._bus.hear(await self._heard.get())
+
+
+class SerialServerWire:
+    """A bus behind a serial server: its octets on a TCP stream, for the newest client alone.
+
+    ``go_deaf`` leaves the connection open without anybody behind it, as a serial server does that
+    lost its supply for a moment: only a new connection reaches the bus again.
+    """
+
+    def __init__(
+        self, baud: int, stations: Sequence[tuple[Station, Spoiler]], clock: WireClock
+    ) -> None:
+        self.baud = baud
+        self.port = 0
+        self.connections = 0
+        self._bus = Bus(stations, baud, clock, self._put)
+        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self._is_deaf = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def stats(self) -> WireStats:
+        """What went over the line."""
+        return self._bus.stats
+
+    @property
+    def device(self) -> str:
+        """What a reader opens."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The same as a URL, to which a meter's address is appended."""
+        return f"hdlc+tcp://{self.device}?"
+
+    async def start(self) -> asyncio.Task[None]:
+        """Listen and serve; the task ends only with a defect of this program."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._task = asyncio.create_task(self._serve(), name=f"serial server {self.port}")
+        return self._task
+
+    async def stop(self) -> None:
+        """Close the port and the connections."""
+        if self._server is None or self._task is None:
+            return
+        self._server.close()
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        for writer in self._writers:
+            writer.close()
+
+    def go_deaf(self) -> None:
+        """From now on the present connection leads nowhere."""
+        self._is_deaf = True
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._is_deaf = False
+        self._writers.append(writer)
+        while octets := await reader.read(_READ_OCTETS):
+            if writer is self._writers[-1] and not self._is_deaf:
+                self._heard.put_nowait(octets)
 
     async def _serve(self) -> None:
         while True:
             await self._bus.hear(await self._heard.get())
 
     def _put(self, chunk: bytes) -> None:
-        try:
-            os.write(self._master, chunk)
-        except BlockingIOError:
-            # Nobody listens and the terminal's buffer is full: as on a wire, octets are gone.
-            return
+        if self._writers and not self._is_deaf:
+            self._writers[-1].write(chunk)

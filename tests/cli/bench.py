@@ -66,6 +66,54 @@ bus = "bench"
 address = 17
 
 [[meter]]
+serial = "DATAGRAM"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+
+[[meter]]
+serial = "LOSSY"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+pdu_octets = 256
+faults.drop_every = 5
+
+[[meter]]
+serial = "NOISY"
+model = "single_phase"
+encoding = "integer"
+wire = "udp"
+faults.noise_octets = 3
+
+[[meter]]
+serial = "OPTICAL"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+
+[[meter]]
+serial = "ECHO"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.head_echoes = true
+
+[[meter]]
+serial = "DIRECT"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.hdlc_at_once = true
+
+[[meter]]
+serial = "READOUT"
+model = "single_phase"
+encoding = "integer"
+wire = "optical"
+faults.reads_out = true
+
+[[meter]]
 serial = "GMAC"
 model = "single_phase"
 encoding = "integer"

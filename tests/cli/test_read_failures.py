@@ -44,6 +44,14 @@ def test_a_wrong_hls_secret_is_refused(laptop: Laptop) -> None:
     failed(laptop.read("WRAPPER", *CLOCK, keys=keys, client="us"), REFUSED, "PeerRefused")
 
 
+def test_a_meter_that_knows_no_mode_e_is_told_from_a_silent_one(laptop: Laptop) -> None:
+    failed(laptop.read("READOUT", *CLOCK), REFUSED, "mode E was answered by a readout")
+
+
+def test_a_datagram_that_is_no_pdu_is_named(laptop: Laptop) -> None:
+    failed(laptop.read("NOISY", *CLOCK), REFUSED, "is not one wrapper PDU")
+
+
 @pytest.mark.parametrize("options", [{}, {"profile": "generic", "auth": "lls", "security": "both"}])
 def test_an_object_that_is_not_there_is_named(laptop: Laptop, options: dict[str, str]) -> None:
     result = laptop.read("WRAPPER", "--obis", "1-0:77.8.0*255", **options)
@@ -79,7 +87,7 @@ def test_an_unknown_mechanism_is_named_by_the_standards_reason(laptop: Laptop) -
         (CLOCK, {"profile": "is15959"}, "must be one of is15959_part2"),
         (CLOCK, {"url": "tcp//127.0.0.1"}, "not a transport URL"),
         (CLOCK, {"url": "tcp://127.0.0.1:4059?sever=1"}, "did you mean 'server'"),
-        (CLOCK, {"url": "optical:///dev/ttyUSB0"}, "not supported yet"),
+        (CLOCK, {"url": "modbus-rtu:///dev/ttyUSB0"}, "not supported yet"),
         ((), {}, "say one of --set and --obis"),
         ((*CLOCK, "--set", "daily"), {}, "say one of --set and --obis"),
         ((*CLOCK, "--json", "--csv"), {}, "say one of --json and --csv"),

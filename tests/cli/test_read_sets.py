@@ -13,7 +13,7 @@ from gateway.model import Obis
 from hil_tests.emulator.incidents import Incident
 from tests.cli.bench import NOW_S, Bench, Laptop, block_value, dotted, register_now
 
-WIRES = ["WRAPPER", "HDLC", "BUS"]
+WIRES = ["WRAPPER", "DATAGRAM", "HDLC", "BUS"]
 IST = timezone(timedelta(minutes=330))
 CLOCK = "0.0.1.0.0.255"
 MORNING = ("--from", "2026-05-01T10:00", "--to", "2026-05-01T12:00")
@@ -57,7 +57,7 @@ def test_present_values_are_the_meters_own(bench: Bench, laptop: Laptop, serial:
     assert buffer["invocation_counter"] > 0
 
 
-@pytest.mark.parametrize("serial", WIRES)
+@pytest.mark.parametrize("serial", [*WIRES, "OPTICAL"])
 def test_daily_registers_are_the_meters_own(bench: Bench, laptop: Laptop, serial: str) -> None:
     span = ("--from", "2026-04-25T00:00", "--to", "2026-05-01T00:00")
     buffer = only_buffer(laptop.document(serial, "--set", "daily", *span))
@@ -94,6 +94,26 @@ def test_load_of_a_morning_is_the_meters_own(bench: Bench, laptop: Laptop, seria
                 assert value == block_value(bench, entry, dotted(column), end_s)
                 compared += 1
     assert compared >= 5 * 7
+
+
+@pytest.mark.parametrize("serial", ["ECHO", "DIRECT"])
+def test_every_kind_of_optical_head_is_read(bench: Bench, laptop: Laptop, serial: str) -> None:
+    found = laptop.document(serial, "--obis", "1-0:1.8.0*255")
+    assert found["value"] == register_now(bench, serial, "1.0.1.8.0.255")
+
+
+def test_datagrams_that_get_lost_are_asked_for_again(bench: Bench, laptop: Laptop) -> None:
+    words = ("--set", "block", *MORNING)
+    lossy = only_buffer(laptop.document("LOSSY", *words, timeout="0.3"))
+    ends = range(NOW_S - 62 - 7200, NOW_S, 1800)
+    assert [row["captured_at"] for row in lossy["rows"]] == [
+        datetime.fromtimestamp(end_s, UTC).isoformat() for end_s in ends
+    ]
+    energy = [dotted(column) for column in lossy["columns"]].index("1.0.1.29.0.255")
+    entry = bench["LOSSY"].scenario
+    assert [row["values"][energy] for row in lossy["rows"]] == [
+        block_value(bench, entry, "1.0.1.29.0.255", end_s) for end_s in ends
+    ]
 
 
 def test_json_numbers_keep_the_digits_that_the_meter_sent(laptop: Laptop) -> None:

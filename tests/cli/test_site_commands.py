@@ -128,6 +128,19 @@ def test_what_only_a_look_elsewhere_shows_is_told_too(
     assert said in result.stderr
 
 
+def test_an_adapter_by_a_name_that_may_be_anothers_is_remarked(tmp_path: Path) -> None:
+    for device, remarked in (
+        ("/dev/ttyUSB0", True),
+        ("/dev/ttyACM12", True),
+        ("/dev/ttyS1", False),
+        ("/dev/serial/by-id/usb-FTDI-if00", False),
+    ):
+        path = site_file(tmp_path, f"serial://{device}")
+        result = run("config", "check", path)
+        assert result.exit_code == 0
+        assert ("/dev/serial/by-id" in result.stderr) is remarked, device
+
+
 def test_a_site_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     result = run("config", "check", tmp_path / "none.toml")
     assert result.exit_code == 2
@@ -272,7 +285,7 @@ def test_a_service_without_meters_in_reach_stops_when_asked(tmp_path: Path) -> N
     with running(site) as process:
         log = tmp_path / "log"
         deadline = time.monotonic() + 60
-        while "meter not read" not in log.read_text():
+        while "wire is not there" not in log.read_text():
             assert time.monotonic() < deadline
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.2)

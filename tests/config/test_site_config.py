@@ -203,9 +203,14 @@ def test_a_fault_names_file_key_value_and_what_is_allowed(
 
 
 WRONG_METERS = [
-    ("url = 'tcp://192.0.2.17'", "url = 'udp://192.0.2.17'", "wire[1 shop].url", "not a transport"),
+    (
+        "url = 'tcp://192.0.2.17'",
+        "url = 'dtls://192.0.2.17'",
+        "wire[1 shop].url",
+        "not a transport",
+    ),
     ("url = 'tcp://192.0.2.17'", "url = 'tcp://h?sever=1'", "wire[1 shop].url", "mean 'server'?"),
-    ("url = 'tcp://192.0.2.17'", "url = 'optical:///dev/x'", "wire[1 shop].url", "not supported"),
+    ("url = 'tcp://192.0.2.17'", "url = 'modbus-tcp://h'", "wire[1 shop].url", "not supported"),
     (
         "url = 'tcp://192.0.2.17'",
         "url = 'serial:///dev/ttyUSB0?baud=300'",
@@ -355,7 +360,7 @@ def test_the_example_loads_and_is_the_one_in_the_documentation(tmp_path: Path) -
     text = example()
     assert text == (ROOT / "docs" / "site.example.toml").read_text(encoding="utf-8")
     site = load_site(write(tmp_path, text))
-    assert len(list(site.meters)) == 4
+    assert len(list(site.meters)) == 7
     assert {wire.url.kind for wire in site.wires} == set(TransportKind)
 
 
@@ -364,6 +369,7 @@ def test_the_example_shows_every_key_there_is() -> None:
     definitions = schema()["$defs"]
     tables = [definitions[name] for name in ("Gateway", "Stores", "Uplink", "Tls", "BackendKey")]
     tables += [definitions[name] for name in ("Reading", "CoverageTarget", "Wire", "Meter")]
+    tables += [definitions[name] for name in ("Listener", "ListenerTls", "CallingMeter")]
     for key in (key for table in tables for key in table["properties"]):
         assert any(mark in text for mark in (f"{key} =", f".{key}]", f".{key}]]")), key
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, LinkLost, NoAnswer, PeerRefused, SecurityError, StoreError
+from gateway.errors import (
+    GatewayError,
+    LinkLost,
+    NoAnswer,
+    PeerRefused,
+    Preempted,
+    SecurityError,
+    StoreError,
+)
 from gateway.poller import Poller, Priority
 from gateway.service.simulation import run_simulated
 from gateway.transport.port import Transport
@@ -137,6 +145,7 @@ def test_a_job_that_comes_while_the_wire_is_let_go_is_not_forgotten() -> None:
     ("error", "dropped"),
     [
         (PeerRefused("GET", "object-undefined"), False),
+        (Preempted("a relay"), False),
         (NoAnswer("silence"), True),
         (LinkLost("gone"), True),
         (SecurityError("bad tag"), True),

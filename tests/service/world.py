@@ -47,7 +47,21 @@ from tests.emulator.rig import INSTALLED_S, SERVER_TITLE, Rig, meter_scenario
 
 GATEWAY = "gw-test"
 START_S = INSTALLED_S + 45 * DAY_S + 50_000
-__all__ = ["GATEWAY", "START_S", "Backend", "StationTransport", "World", "run_simulated"]
+__all__ = [
+    "GATEWAY",
+    "START_S",
+    "Backend",
+    "StationTransport",
+    "World",
+    "run_simulated",
+    "until",
+]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when something that real wires bring about has come about."""
+    while not condition():  # noqa: ASYNC110 nobody tells; the caller bounds the time
+        await asyncio.sleep(0.005)
 
 
 class StationTransport(JoinedTransport):

@@ -4,20 +4,25 @@ import asyncio
 import os
 import pty
 import random
+import ssl
+import tempfile
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import pytest
 
 from gateway.errors import LinkLost, LocalProtocolError, NoAnswer
 from gateway.transport import Transport, open_transport
+from gateway.transport.called import CalledTransport, listener_context
 from gateway.transport.inbox import turn_loop
 from gateway.transport.loopback import LoopbackFaults, loopback_pair
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
-from gateway.url import CharacterFormat, TransportKind, TransportUrl
+from gateway.url import CharacterFormat, SignOnUse, TransportKind, TransportUrl
+from hil_tests.certificates import Authority
 
 LONG_S = 5
 SHORT_S = 0.02
@@ -89,11 +94,73 @@ async def tcp_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
         await server.wait_closed()
 
 
+class UdpFarEnd(asyncio.DatagramProtocol):
+    """A socket that answers whoever sent the last datagram."""
+
+    def __init__(self) -> None:
+        self.arrived = bytearray()
+        self.woken = asyncio.Event()
+        self.peer: Any = None
+        self.net: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.net = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.peer = addr
+        self.arrived += data
+        self.woken.set()
+
+    async def read_exactly(self, count: int) -> bytes:
+        while len(self.arrived) < count:
+            self.woken.clear()
+            await self.woken.wait()
+        data = bytes(self.arrived[:count])
+        del self.arrived[:count]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        assert self.net is not None
+        self.net.sendto(data, self.peer)
+
+    async def accept_again(self) -> None:
+        """Whoever sends next is answered."""
+
+    async def vanish(self) -> None:
+        assert self.net is not None
+        self.net.close()
+        await turn_loop()
+
+
+@asynccontextmanager
+async def udp_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+    far = UdpFarEnd()
+    loop = asyncio.get_running_loop()
+    net, _ = await loop.create_datagram_endpoint(lambda: far, local_addr=("127.0.0.1", 0))
+    port = net.get_extra_info("sockname")[1]
+    transport = open_transport(TransportUrl(kind=TransportKind.UDP, host="127.0.0.1", port=port))
+    hello = transport.connect
+
+    async def connect() -> None:
+        # The far end of a datagram wire knows nobody before it was sent something.
+        await hello()
+        await transport.send(b"hello")
+        await far.read_exactly(5)
+
+    transport.connect = connect  # type: ignore[method-assign]
+    try:
+        yield transport, far
+    finally:
+        await transport.close()
+        net.close()
+
+
 class PtyFarEnd:
     """The master of a pseudo-terminal, read and written without blocking the loop."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.echoes = False
         self.buffer = bytearray()
         os.set_blocking(fd, False)
 
@@ -109,7 +176,10 @@ class PtyFarEnd:
         loop = asyncio.get_running_loop()
         while len(self.buffer) < count:
             await self._ready(loop.add_reader, loop.remove_reader)
-            self.buffer += os.read(self.fd, 65536)
+            octets = os.read(self.fd, 65536)
+            self.buffer += octets
+            if self.echoes:
+                await self.write(octets)
         data = bytes(self.buffer[:count])
         del self.buffer[:count]
         return data
@@ -141,6 +211,103 @@ async def pty_wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
         os.close(slave)
         if far.fd >= 0:
             os.close(far.fd)
+
+
+def optical_wire(*, echoes: bool) -> Callable[[], Wire]:
+    """An optical head, with which HDLC begins at once; its own echo is nobody's answer."""
+
+    @asynccontextmanager
+    async def wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+        async with pty_wire() as (serial_line, far):
+            assert isinstance(serial_line, SerialTransport)
+            assert isinstance(far, PtyFarEnd)
+            transport = open_transport(
+                TransportUrl(
+                    kind=TransportKind.OPTICAL,
+                    device=serial_line.device,
+                    sign_on=SignOnUse.NEVER,
+                )
+            )
+            far.echoes = echoes
+            opened = transport.connect
+
+            async def connect() -> None:
+                # The first answer, which never repeats the request, tells what the head is like.
+                await opened()
+                await transport.send(b"/?")
+                assert await far.read_exactly(2) == b"/?"
+                await far.write(b"!")
+                assert await transport.receive(LONG_S) == b"!"
+
+            transport.connect = connect  # type: ignore[method-assign]
+            try:
+                yield transport, far
+            finally:
+                await transport.close()
+
+    return wire
+
+
+class CallerFarEnd:
+    """A meter that dialled in, and dials no second time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def read_exactly(self, count: int) -> bytes:
+        return await self.reader.readexactly(count)
+
+    async def write(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def vanish(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await self.writer.wait_closed()
+
+    async def accept_again(self) -> None:
+        raise AssertionError("who was called cannot call back")
+
+
+def called_wire(*, tls: bool) -> Callable[[], Wire]:
+    @asynccontextmanager
+    async def wire() -> AsyncIterator[tuple[Transport, FarEnd]]:
+        loop = asyncio.get_running_loop()
+        calls: asyncio.Queue[CalledTransport] = asyncio.Queue()
+
+        class Queued(CalledTransport):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                calls.put_nowait(self)
+
+        with tempfile.TemporaryDirectory() as folder:
+            listening, calling = contexts(Path(folder)) if tls else (None, None)
+            server = await loop.create_server(
+                lambda: Queued("call from a meter", lambda _: None), "127.0.0.1", 0, ssl=listening
+            )
+            port = server.sockets[0].getsockname()[1]
+            meter = await asyncio.open_connection("127.0.0.1", port, ssl=calling)
+        far = CallerFarEnd(*meter)
+        transport = await calls.get()
+        try:
+            yield transport, far
+        finally:
+            await transport.close()
+            await far.vanish()
+            server.close()
+
+    return wire
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of the listener and of the meter, which trust one authority."""
+    authority = Authority(folder)
+    held = authority.issue("listener", server=True)
+    assert held.certificate_file is not None
+    assert held.key_file is not None
+    listening = listener_context(held.certificate_file, held.key_file)
+    return listening, ssl.create_default_context(cafile=str(authority.ca_file))
 
 
 class LoopbackFarEnd:
@@ -178,27 +345,51 @@ def loopback_wire(faults: LoopbackFaults) -> Callable[[], Wire]:
     return wire
 
 
-WIRES: dict[str, Callable[[], Wire]] = {
+STREAMS: dict[str, Callable[[], Wire]] = {
     "tcp": tcp_wire,
     "serial on a pty": pty_wire,
+    "optical head": optical_wire(echoes=False),
+    "optical head that echoes": optical_wire(echoes=True),
     "loopback": loopback_wire(LoopbackFaults()),
     "slow ragged loopback": loopback_wire(LoopbackFaults(delay_s=0.001, split=True)),
 }
+CALLED = {"call": called_wire(tls=False), "call over TLS": called_wire(tls=True)}
+"""Only the far end opens them."""
+REOPENED = {**STREAMS, "udp": udp_wire}
+STREAMS |= CALLED
+WIRES = {**REOPENED, **CALLED}
 
 
-@pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
-def on_wire(request: pytest.FixtureRequest) -> OnWire:
+def running_on(wire: Callable[[], Wire]) -> OnWire:
     """Run a test body with a connected transport and its far end."""
 
     def run(body: Body) -> None:
         async def scene() -> None:
-            async with request.param() as (transport, far), asyncio.timeout(30):
+            async with wire() as (transport, far), asyncio.timeout(30):
                 await transport.connect()
                 await body(transport, far)
 
         asyncio.run(scene())
 
     return run
+
+
+@pytest.fixture(params=list(WIRES.values()), ids=list(WIRES))
+def on_wire(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire."""
+    return running_on(request.param)
+
+
+@pytest.fixture(params=list(REOPENED.values()), ids=list(REOPENED))
+def on_own_wire(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire that this side opens."""
+    return running_on(request.param)
+
+
+@pytest.fixture(params=list(STREAMS.values()), ids=list(STREAMS))
+def on_stream(request: pytest.FixtureRequest) -> OnWire:
+    """On every wire that keeps its octets in order and together, and knows when the peer left."""
+    return running_on(request.param)
 
 
 async def receive_exactly(transport: Transport, count: int) -> bytes:
@@ -241,7 +432,7 @@ def test_silence_is_no_answer_and_the_transport_stays_usable(on_wire: OnWire) ->
     on_wire(body)
 
 
-def test_what_came_before_the_end_is_handed_out_first(on_wire: OnWire) -> None:
+def test_what_came_before_the_end_is_handed_out_first(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await far.write(b"last words")
         assert await receive_exactly(transport, 10) == b"last words"
@@ -251,10 +442,10 @@ def test_what_came_before_the_end_is_handed_out_first(on_wire: OnWire) -> None:
         with pytest.raises(LinkLost):
             await transport.receive(LONG_S)
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_peer_that_leaves_ends_the_wait(on_wire: OnWire) -> None:
+def test_a_peer_that_leaves_ends_the_wait(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"?")
         await far.read_exactly(1)
@@ -265,26 +456,26 @@ def test_a_peer_that_leaves_ends_the_wait(on_wire: OnWire) -> None:
         with pytest.raises(LinkLost):
             await transport.send(b"anybody there")
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_write_larger_than_every_buffer_arrives_whole(on_wire: OnWire) -> None:
+def test_a_write_larger_than_every_buffer_arrives_whole(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(3).randbytes(300_000)
         received, _ = await asyncio.gather(far.read_exactly(len(data)), transport.send(data))
         assert received == data
 
-    on_wire(body)
+    on_stream(body)
 
 
-def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_wire: OnWire) -> None:
+def test_a_flood_that_nobody_reads_arrives_whole_in_the_end(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(4).randbytes(3_000_000)
         writing = asyncio.ensure_future(far.write(data))
         assert await receive_exactly(transport, len(data)) == data
         await writing
 
-    on_wire(body)
+    on_stream(body)
 
 
 def test_a_cancelled_receive_loses_nothing(on_wire: OnWire) -> None:
@@ -300,7 +491,7 @@ def test_a_cancelled_receive_loses_nothing(on_wire: OnWire) -> None:
     on_wire(body)
 
 
-def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire: OnWire) -> None:
+def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         data = random.Random(5).randbytes(8_000_000)
         sending = asyncio.ensure_future(transport.send(data))
@@ -312,7 +503,7 @@ def test_a_cancelled_send_goes_out_whole_and_the_next_one_follows(on_wire: OnWir
         assert await far.read_exactly(4) == b"next"
         await following
 
-    on_wire(body)
+    on_stream(body)
 
 
 def test_flush_forgets_stale_octets(on_wire: OnWire) -> None:
@@ -356,7 +547,7 @@ def test_closing_ends_a_receive_that_waits(on_wire: OnWire) -> None:
     on_wire(body)
 
 
-def test_a_transport_connects_again_after_it_was_closed(on_wire: OnWire) -> None:
+def test_a_transport_connects_again_after_it_was_closed(on_own_wire: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         await transport.send(b"one")
         assert await far.read_exactly(3) == b"one"
@@ -368,7 +559,21 @@ def test_a_transport_connects_again_after_it_was_closed(on_wire: OnWire) -> None
         await far.write(b"three")
         assert await receive_exactly(transport, 5) == b"three"
 
-    on_wire(body)
+    on_own_wire(body)
+
+
+def test_only_a_transport_that_this_side_opens_can_be_left_and_opened_again() -> None:
+    async def rests(transport: Transport, far: FarEnd) -> None:
+        await transport.rest()
+        await transport.connect()
+        await transport.send(b"kept")
+        assert await far.read_exactly(4) == b"kept"
+        await transport.close()
+        with pytest.raises(LinkLost):
+            await transport.connect()
+
+    for wire in CALLED.values():
+        running_on(wire)(rests)
 
 
 def test_two_tasks_cannot_receive_at_once(on_wire: OnWire) -> None:

@@ -14,11 +14,12 @@ from tests.transport.test_transport_contract import (
     SHORT_S,
     FarEnd,
     OnWire,
+    on_stream,
     on_wire,
     receive_exactly,
 )
 
-__all__ = ["on_wire"]
+__all__ = ["on_stream", "on_wire"]
 
 
 class Heard:
@@ -100,7 +101,7 @@ def test_silence_ends_a_conversation_and_the_transport_stays_usable(on_wire: OnW
     on_wire(body)
 
 
-def test_a_peer_that_leaves_ends_a_conversation(on_wire: OnWire) -> None:
+def test_a_peer_that_leaves_ends_a_conversation(on_stream: OnWire) -> None:
     async def body(transport: Transport, far: FarEnd) -> None:
         conversation = asyncio.ensure_future(transport.converse(Heard(9), LONG_S))
         await far.write(b"a")
@@ -111,7 +112,7 @@ def test_a_peer_that_leaves_ends_a_conversation(on_wire: OnWire) -> None:
         with pytest.raises(LinkLost):
             await transport.converse(Heard(9), LONG_S)
 
-    on_wire(body)
+    on_stream(body)
 
 
 def test_a_cancelled_conversation_loses_nothing(on_wire: OnWire) -> None:

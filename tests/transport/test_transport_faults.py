@@ -61,6 +61,25 @@ def test_a_seven_even_line_talks_through_a_pty() -> None:
     asyncio.run(scene())
 
 
+def test_silence_on_a_slow_line_begins_when_what_was_sent_is_through() -> None:
+    async def scene() -> float:
+        master, slave = pty.openpty()
+        tty.setraw(master)
+        port = SerialTransport(os.ttyname(slave), baud=1200)
+        await port.connect()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await port.send(bytes(36))
+        with pytest.raises(NoAnswer):
+            await port.receive(0.05)
+        await port.close()
+        os.close(master)
+        os.close(slave)
+        return loop.time() - begun
+
+    assert 0.35 <= asyncio.run(scene()) < 2
+
+
 def test_a_missing_device_names_the_adapters_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +136,33 @@ def test_a_device_that_vanished_is_closed_at_once() -> None:
             os.fstat(held)
 
     asyncio.run(scene())
+
+
+def found_dead_after_s(sock: socket.socket) -> int:
+    """How long the kernel bears a peer that answers nothing."""
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle_s, every_s, probes = (
+        sock.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    unacknowledged_s = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) // 1000
+    assert unacknowledged_s > 0
+    return max(idle_s + every_s * probes, unacknowledged_s)
+
+
+def test_a_half_open_connection_is_found_out_within_minutes() -> None:
+    async def scene() -> int:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            port = TcpTransport(*listener.getsockname())
+            await port.connect()
+            assert port._socket is not None
+            found_s = found_dead_after_s(port._socket)
+            await port.close()
+            return found_s
+
+    assert asyncio.run(scene()) <= 180
 
 
 def test_a_refused_connection_is_a_lost_link_that_says_where() -> None:

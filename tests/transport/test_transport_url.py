@@ -6,17 +6,21 @@ from hypothesis import strategies as st
 
 from gateway.errors import UsageError
 from gateway.transport import open_transport
+from gateway.transport.optical import OpticalTransport
 from gateway.transport.serial import SerialTransport
 from gateway.transport.tcp import TcpTransport
+from gateway.transport.udp import UdpTransport
 from gateway.url import (
     BAUD_RATES,
     CharacterFormat,
+    SignOnUse,
     TransportKind,
     TransportUrl,
     parse_url,
 )
 
 SERIAL, TCP, HDLC_TCP = TransportKind.SERIAL, TransportKind.TCP, TransportKind.HDLC_TCP
+OPTICAL, UDP = TransportKind.OPTICAL, TransportKind.UDP
 
 MEANINGS = [
     (
@@ -37,6 +41,21 @@ MEANINGS = [
     ("tcp://meter.local", TransportUrl(kind=TCP, host="meter.local", port=4059)),
     ("tcp://[fd00::1]:4060?server=1", TransportUrl(kind=TCP, host="fd00::1", port=4060, server=1)),
     ("hdlc+tcp://10.0.0.7:4001", TransportUrl(kind=HDLC_TCP, host="10.0.0.7", port=4001)),
+    ("udp://10.0.0.7", TransportUrl(kind=UDP, host="10.0.0.7", port=4059)),
+    ("udp://[fd00::1]:4060?server=1", TransportUrl(kind=UDP, host="fd00::1", port=4060, server=1)),
+    ("optical:///dev/ttyUSB0", TransportUrl(kind=OPTICAL, device="/dev/ttyUSB0")),
+    (
+        "optical:///dev/ttyS1?baud=19200&sign_on=always&address=00012345&wake_up=yes&server=17",
+        TransportUrl(
+            kind=OPTICAL,
+            device="/dev/ttyS1",
+            baud=19200,
+            sign_on=SignOnUse.ALWAYS,
+            address="00012345",
+            wake_up=True,
+            server=17,
+        ),
+    ),
 ]
 
 
@@ -49,8 +68,16 @@ def test_a_url_means_one_wire(text: str, url: TransportUrl) -> None:
 REFUSED = [
     ("", "not a transport URL"),
     ("/dev/ttyUSB0", "not a transport URL"),
-    ("udp://10.0.0.7:4059", "not a transport URL"),
-    ("optical:///dev/ttyUSB0", "not supported yet"),
+    ("dtls://10.0.0.7:4059", "not a transport URL"),
+    ("udp://10.0.0.7/meter", "has no path"),
+    ("udp://10.0.0.7?baud=9600", "unknown URL key"),
+    ("optical://ttyUSB0", "names a device"),
+    ("optical:///dev/ttyUSB0?mode=7E1", "unknown URL key"),
+    ("optical:///dev/ttyUSB0?sign_on=maybe", "allowed are auto, always, never"),
+    ("optical:///dev/ttyUSB0?wake_up=1", "allowed are yes, no"),
+    ("optical:///dev/ttyUSB0?address=12/3", "letters, digits and spaces"),
+    ("optical:///dev/ttyUSB0?address=" + "9" * 33, "up to 32"),
+    ("serial:///dev/ttyUSB0?sign_on=auto", "unknown URL key"),
     ("modbus-tcp://host:502?unit=1", "not supported yet"),
     ("modbus-rtu:///dev/ttyUSB0?unit=1", "not supported yet"),
     ("serial://ttyUSB0", "names a device"),
@@ -107,10 +134,18 @@ def test_no_text_escapes_as_another_error(text: str) -> None:
     assert bool(url.device) != bool(url.host)
 
 
-def test_a_url_opens_the_transport_of_its_kind() -> None:
-    kinds = {text: type(open_transport(parse_url(text))) for text, _ in MEANINGS}
-    assert set(kinds.values()) == {SerialTransport, TcpTransport}
-    assert all((kind is SerialTransport) == ("serial" in text) for text, kind in kinds.items())
+OPENED = {
+    SERIAL: SerialTransport,
+    OPTICAL: OpticalTransport,
+    TCP: TcpTransport,
+    HDLC_TCP: TcpTransport,
+    UDP: UdpTransport,
+}
+
+
+@pytest.mark.parametrize(("text", "url"), MEANINGS)
+def test_a_url_opens_the_transport_of_its_kind(text: str, url: TransportUrl) -> None:
+    assert type(open_transport(url)) is OPENED[url.kind]
 
 
 def test_two_urls_of_one_device_are_one_wire() -> None:

@@ -78,6 +78,11 @@ class Exchange:
         self._blocks: list[bytes] = []
         self._octets = 0
 
+    @property
+    def blocks_taken(self) -> int:
+        """How many blocks of the answer are here."""
+        return len(self._blocks)
+
     def first(self) -> bytes:
         """The plain APDU that asks, or its first block."""
         return self._long.next() if self._long else encode_request(self._request, self._invoke)
