@@ -8,6 +8,7 @@ from gateway.cli.config import config_group
 from gateway.cli.decode import decode_command
 from gateway.cli.keys import keys_group
 from gateway.cli.output import software_version
+from gateway.cli.profile import profile_group
 from gateway.cli.read import read_command
 from gateway.cli.run import run_command
 from gateway.cli.scan import scan_command
@@ -19,7 +20,15 @@ def main() -> None:
     """Read DLMS/COSEM meters and keep what they said provable."""
 
 
-for _command in (run_command, read_command, scan_command, decode_command, config_group, keys_group):
+for _command in (
+    run_command,
+    read_command,
+    scan_command,
+    decode_command,
+    config_group,
+    keys_group,
+    profile_group,
+):
     main.add_command(_command)
 
 

@@ -35,7 +35,7 @@ from gateway.dlms.classes import (
 )
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, from_utc
 from gateway.dlms.limits import Limits
-from gateway.dlms.plan import Span
+from gateway.dlms.plan import Span, can_be_a_period
 from gateway.dlms.rows import RawRow, decode_rows
 from gateway.dlms.selective_access import (
     EntryDescriptor,
@@ -222,6 +222,21 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
             with suppress(DecodeError):
                 scalers[source] = read_scaler_unit(data)
     return join_scalers(sources, scalers)
+
+
+def read_capture_period(profile: Obis, default_s: int) -> Procedure[int]:
+    """Seconds between two rows as the meter states them, ``default_s`` where it states none.
+
+    What divides no day is no period (IS 15959: 900, 1800, 3600 or 86400).
+    """
+    try:
+        data = yield from read_data(
+            ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_PERIOD
+        )
+    except PeerRefused:
+        return default_s
+    stated_s = data.value
+    return stated_s if isinstance(stated_s, int) and can_be_a_period(stated_s) else default_s
 
 
 def _read_capture_objects(profile: Obis) -> Procedure[tuple[CaptureObject, ...]]:

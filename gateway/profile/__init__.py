@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from gateway.profile.loader import (
     load_profile,
+    load_profile_file,
     load_profiles,
     named_attributes,
     profile_names,
     shipped_profiles,
 )
 from gateway.profile.matching import check_matches, matches_overlap
+from gateway.profile.quirks import SWITCHES, Quirk
 from gateway.profile.words import (
     Access,
     Association,
@@ -26,13 +28,14 @@ from gateway.profile.words import (
     Match,
     ProfileGeneric,
     Provenance,
-    Quirk,
     Relay,
     Stamp,
     Time,
+    Transformer,
 )
 
 __all__ = [
+    "SWITCHES",
     "Access",
     "Association",
     "Attribute",
@@ -52,8 +55,10 @@ __all__ = [
     "Relay",
     "Stamp",
     "Time",
+    "Transformer",
     "check_matches",
     "load_profile",
+    "load_profile_file",
     "load_profiles",
     "matches_overlap",
     "named_attributes",

@@ -11,7 +11,7 @@ from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.axdr import Data
 from gateway.dlms.axdr.octets import encode_length
 from gateway.dlms.classes import CLOCK_TIME
-from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.dlms.cosem_time import DEVIATION_NOT_SPECIFIED, CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import EntryDescriptor, RangeDescriptor, SelectiveAccess
 from gateway.errors import DecodeError
 from gateway.model import CaptureObject
@@ -29,7 +29,8 @@ Cells = Callable[[int], tuple[bytes, ...]]
 class Capture:
     """How a buffer is filled.
 
-    ``times`` are the capture times held now, oldest first; ``depth`` the most it can hold.
+    ``times`` are the capture times held now, oldest first; ``depth`` the most it can hold. The
+    clock column stands ``stamped_before_s`` before them, and so do the bounds of a range.
     """
 
     columns: tuple[CaptureObject, ...]
@@ -37,6 +38,7 @@ class Capture:
     cells: Cells
     period_s: int
     depth: int
+    stamped_before_s: int = 0
 
 
 class Buffer:
@@ -106,10 +108,12 @@ class Buffer:
             raise AccessRefused(DataAccessResult.OBJECT_UNAVAILABLE)
         from_s = self._instant(access.from_value)
         to_s = self._instant(access.to_value)
+        before_s = self._capture.stamped_before_s
         return [
             time
             for time in entries
-            if (from_s is None or time >= from_s) and (to_s is None or time <= to_s)
+            if (from_s is None or time - before_s >= from_s)
+            and (to_s is None or time - before_s <= to_s)
         ]
 
     def _instant(self, bound: Data) -> int | None:
@@ -117,7 +121,13 @@ class Buffer:
         if not isinstance(bound.value, bytes):
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
         try:
-            return resolve(CosemDateTime.from_octets(bound.value), self._rules).utc_s
+            time = CosemDateTime.from_octets(bound.value)
+            if (
+                self._faults.range_without_deviation
+                and time.deviation_minutes != DEVIATION_NOT_SPECIFIED
+            ):
+                raise AccessRefused(DataAccessResult.OTHER_REASON)
+            return resolve(time, self._rules).utc_s
         except DecodeError:
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED) from None
 

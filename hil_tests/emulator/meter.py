@@ -29,8 +29,16 @@ from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
 from hil_tests.emulator.faults import Faults
-from hil_tests.emulator.household import DAY_S, QUARTER_S, Household
+from hil_tests.emulator.household import DAY_S, Household
 from hil_tests.emulator.measuring import Measuring
+from hil_tests.emulator.nameplate import (
+    FIRMWARE,
+    MAKER,
+    count_objects,
+    nameplate_columns,
+    nameplate_objects,
+    prepaid_objects,
+)
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
@@ -38,7 +46,6 @@ from hil_tests.emulator.objects import (
     CosemObject,
     by_key,
     constant,
-    data_object,
 )
 from hil_tests.emulator.system import (
     association_objects,
@@ -58,7 +65,6 @@ from hil_tests.emulator.truth import (
 
 MANUFACTURER: Final = "EMU"
 """Three-letter manufacturer code (FLAG) of emulated meters; nobody's in the field."""
-FIRMWARE: Final = "EMU-1.0"
 
 _FIFO: Final = 1
 _SHIFT_MOST_S: Final = 900
@@ -76,6 +82,8 @@ class MeterSettings:
     capture_period_s: int = 1800
     policy: int = 3
     mechanisms: Mapping[str, Authentication]
+    maker: str = MAKER
+    firmware: str = FIRMWARE
     ciphered: bool = True
     faults: Faults = field(default_factory=Faults)
 
@@ -104,7 +112,7 @@ class Meter:
         self.counters_refused = 0
         """APDUs that were refused because their invocation counter did not rise."""
         self.switch = LoadSwitch(settings.model, settings.encoding)
-        self._rules = rules
+        self._rules = _stated(rules, settings.faults.stated_deviation_minutes)
         self._now_s = now_s
         self._started_s = now_s()
         self._gets = 0
@@ -114,7 +122,7 @@ class Meter:
         self._measuring = Measuring(
             household,
             settings.encoding,
-            rules,
+            self._rules,
             capture_period_s=settings.capture_period_s,
             energy_scaler_shift=settings.faults.energy_scaler_shift,
         )
@@ -217,8 +225,18 @@ class Meter:
             lambda name: settings.ciphered and name != PUBLIC,
         )
         yield self._clock_object()
-        yield from self.switch.objects()
-        yield from self._data_objects()
+        if settings.model.has_switch:
+            yield from self.switch.objects()
+        yield from nameplate_objects(
+            settings.model,
+            serial=settings.serial,
+            device_id=MANUFACTURER + settings.serial,
+            maker=settings.maker,
+            firmware=settings.firmware,
+        )
+        yield from count_objects(settings.encoding, settings.capture_period_s)
+        if settings.faults.prepaid_at_94_91:
+            yield from prepaid_objects("91")
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
 
@@ -246,35 +264,6 @@ class Meter:
             public=True,
         )
 
-    def _data_objects(self) -> Iterator[CosemObject]:
-        settings = self.settings
-        single = settings.model is Model.SINGLE_PHASE
-        small = settings.encoding is Encoding.INTEGER
-        count = octets.double_long_unsigned if small else octets.long_unsigned
-        programmed = octets.unsigned if small else octets.long_unsigned
-        text = octets.visible_string
-        values = {
-            "0.0.96.1.0.255": text(settings.serial),
-            "0.0.96.1.2.255": text(MANUFACTURER + settings.serial),
-            "0.0.96.1.1.255": text("Emulated Meters"),
-            "1.0.0.2.0.255": text(FIRMWARE),
-            "0.0.94.91.9.255": octets.unsigned(6 if single else 7),
-            "0.0.94.91.11.255": text("D1" if single else "D2"),
-            "0.0.94.91.12.255": text("(10-60) A" if single else "(10-100) A"),
-            "0.0.96.1.4.255": octets.long_unsigned(2025),
-            "0.0.94.91.0.255": count(0),
-            "0.0.0.1.0.255": octets.double_long_unsigned(0),
-            "0.0.96.2.0.255": programmed(0),
-            "0.0.96.7.0.255": octets.double_long_unsigned(0),
-            "0.0.96.10.1.255": octets.unsigned(0),
-            "0.1.96.12.5.255": octets.unsigned(0),
-            "1.0.0.8.0.255": octets.long_unsigned(QUARTER_S),
-            "1.0.0.8.4.255": octets.long_unsigned(settings.capture_period_s),
-            "1.0.0.8.5.255": octets.double_long_unsigned(DAY_S),
-        }
-        for name, value in values.items():
-            yield data_object(name, value, public=name == "0.0.96.1.0.255")
-
     # -- profiles ----------------------------------------------------------------------------
 
     def _profiles(self) -> Iterator[CosemObject]:
@@ -289,7 +278,7 @@ class Meter:
         block = catalogue.BLOCK_LOAD[model]
         if faults.extra_column:
             block += catalogue.METER_HEALTH
-        yield self._profile("0.0.94.91.10.255", self._snapshot(catalogue.NAMEPLATE))
+        yield self._profile("0.0.94.91.10.255", self._snapshot(nameplate_columns(model)))
         yield self._profile("1.0.94.91.0.255", self._snapshot(snapshot))
         yield self._profile(
             "1.0.99.1.0.255",
@@ -299,6 +288,7 @@ class Meter:
                 lambda column, at_s: self._measuring.block_data(column.obis.dotted, at_s),
                 period_s,
                 BLOCK_DAYS * DAY_S // period_s,
+                stamped_before_s=period_s if faults.stamp_at_start else 0,
             ),
         )
         yield self._profile(
@@ -312,6 +302,8 @@ class Meter:
             ),
         )
         billing = catalogue.BILLING[model]
+        if faults.unlisted_column:
+            billing += (catalogue.UNLISTED,)
         yield self._profile(
             "1.0.98.1.0.255",
             self._history(
@@ -328,7 +320,8 @@ class Meter:
             ("1.0.94.91.5.255", daily),
             ("1.0.94.91.6.255", billing),
         ):
-            yield self._profile(name, self._snapshot(_scaler_columns(columns)))
+            scalers = _scaler_columns(columns, every=2 if faults.short_scaler_profiles else 1)
+            yield self._profile(name, self._snapshot(scalers))
 
     def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
         """A profile of one row: the present state of its objects."""
@@ -347,12 +340,14 @@ class Meter:
         value: Callable[[CaptureObject, int], Data],
         period_s: int,
         depth: int,
+        *,
+        stamped_before_s: int = 0,
     ) -> Capture:
         """A profile of past rows; ``value`` gives a column's state at a capture time."""
 
         def cell(column: CaptureObject, at_s: int) -> bytes:
             if column == CLOCK_TIME:
-                return octets.encode(octets.date_time(at_s, self._rules))
+                return octets.encode(octets.date_time(at_s - stamped_before_s, self._rules))
             if column.class_id == ClassId.DATA:
                 return self._objects[column.class_id, column.obis].get(METER_READER, 2)
             return octets.encode(value(column, at_s))
@@ -360,7 +355,7 @@ class Meter:
         def cells(at_s: int) -> tuple[bytes, ...]:
             return tuple(cell(column, at_s) for column in columns)
 
-        return Capture(columns, times, cells, period_s, depth)
+        return Capture(columns, times, cells, period_s, depth, stamped_before_s)
 
     def _profile(self, name: str, capture: Capture) -> CosemObject:
         obis = Obis.parse(name)
@@ -390,7 +385,16 @@ def _decoded(data: bytes, refusal: int) -> Data:
         raise AccessRefused(refusal) from None
 
 
-def _scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
+def _stated(rules: TimeRules, minutes: int | None) -> TimeRules:
+    """Rules of a meter whose times state a deviation of their own, and whose zone always holds."""
+    if minutes is None:
+        return rules
+    sign = rules.deviation_sign
+    return octets.StatedRules(rules.zone_minutes, sign, use_deviation=False, stated_minutes=minutes)
+
+
+def _scaler_columns(columns: tuple[CaptureObject, ...], *, every: int) -> tuple[CaptureObject, ...]:
     """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
-    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
-    return tuple(source for source in scalers if source is not None)
+    left_out = (BILLING_DATE, catalogue.UNLISTED.obis)
+    scalers = (scaler_source(column) for column in columns if column.obis not in left_out)
+    return tuple(source for source in scalers if source is not None)[::every]

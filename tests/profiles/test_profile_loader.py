@@ -31,7 +31,7 @@ authentication = "lls"
 secret = "lls_password"
 [time]
 zone_minutes = 330
-deviation_sign = 1
+deviation_sign = -1
 [quirks]
 no_release = "the meter answers RLRQ with silence"
 [[object]]

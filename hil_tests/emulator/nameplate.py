@@ -1,0 +1,93 @@
+"""What a meter says of itself, and the counts it keeps: plain Data objects (class 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.model import CaptureObject
+from hil_tests.emulator import catalogue, octets
+from hil_tests.emulator.catalogue import Model
+from hil_tests.emulator.encodings import Encoding
+from hil_tests.emulator.household import DAY_S, QUARTER_S
+from hil_tests.emulator.objects import CosemObject, data_object
+from hil_tests.emulator.octets import Data
+
+MAKER: Final = "Emulated Meters"
+FIRMWARE: Final = "EMU-1.0"
+
+_KINDS: Final = {
+    Model.SINGLE_PHASE: (6, "D1", "(10-60) A"),
+    Model.THREE_PHASE: (7, "D2", "(10-100) A"),
+    Model.CT_THREE_PHASE: (8, "D3", "-/5 A"),
+    Model.PART1_SINGLE_PHASE: (1, "D", "(5-30) A"),
+    Model.PART1_THREE_PHASE: (3, "A", "-/5 A"),
+}
+"""Meter type, category and current rating; only the first two models' are a real meter's."""
+CURRENT_RATIO, VOLTAGE_RATIO = 40, 1
+"""200/5 A, at the low-voltage line."""
+
+_PREPAID: Final = {
+    "19": octets.unsigned(1),
+    "20": octets.unsigned(1),
+    "21": Data(octets.Tag.DOUBLE_LONG, 500),
+    "22": octets.octet_string(octets.NOT_SPECIFIED),
+    "23": Data(octets.Tag.DOUBLE_LONG, 740),
+    "24": Data(octets.Tag.DOUBLE_LONG, -200),
+    "25": octets.octet_string(octets.NOT_SPECIFIED),
+}
+
+
+def nameplate_columns(model: Model) -> tuple[CaptureObject, ...]:
+    """What the nameplate profile captures."""
+    more = catalogue.TRANSFORMER_RATIOS if model is Model.CT_THREE_PHASE else ()
+    return catalogue.NAMEPLATE + more
+
+
+def nameplate_objects(
+    model: Model, *, serial: str, device_id: str, maker: str, firmware: str
+) -> Iterator[CosemObject]:
+    """The objects that the nameplate profile captures."""
+    meter_type, category, rating = _KINDS[model]
+    text = octets.visible_string
+    values = {
+        "0.0.96.1.0.255": text(serial),
+        "0.0.96.1.2.255": text(device_id),
+        "0.0.96.1.1.255": text(maker),
+        "1.0.0.2.0.255": text(firmware),
+        "0.0.94.91.9.255": octets.unsigned(meter_type),
+        "0.0.94.91.11.255": text(category),
+        "0.0.94.91.12.255": text(rating),
+        "0.0.96.1.4.255": octets.long_unsigned(2025),
+    }
+    if model is Model.CT_THREE_PHASE:
+        values["1.0.0.4.2.255"] = octets.long_unsigned(CURRENT_RATIO)
+        values["1.0.0.4.3.255"] = octets.long_unsigned(VOLTAGE_RATIO)
+    for name, value in values.items():
+        yield data_object(name, value, public=name == "0.0.96.1.0.255")
+
+
+def count_objects(encoding: Encoding, capture_period_s: int) -> Iterator[CosemObject]:
+    """Counts of events, and periods of profiles."""
+    small = encoding is Encoding.INTEGER
+    count = octets.double_long_unsigned if small else octets.long_unsigned
+    programmed = octets.unsigned if small else octets.long_unsigned
+    values = {
+        "0.0.94.91.0.255": count(0),
+        "0.0.0.1.0.255": octets.double_long_unsigned(0),
+        "0.0.96.2.0.255": programmed(0),
+        "0.0.96.7.0.255": octets.double_long_unsigned(0),
+        "0.0.96.10.1.255": octets.unsigned(0),
+        "0.1.96.12.5.255": octets.unsigned(0),
+        "1.0.0.8.0.255": octets.long_unsigned(QUARTER_S),
+        "1.0.0.8.4.255": octets.long_unsigned(capture_period_s),
+        "1.0.0.8.5.255": octets.double_long_unsigned(DAY_S),
+    }
+    for name, value in values.items():
+        yield data_object(name, value)
+
+
+def prepaid_objects(family: str) -> Iterator[CosemObject]:
+    """Mirrors of prepaid figures for the display, at ``0.0.94.{family}.x``."""
+    for entry, value in _PREPAID.items():
+        yield data_object(f"0.0.94.{family}.{entry}.255", value)
