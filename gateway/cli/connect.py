@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +14,21 @@ from gateway.errors import UsageError
 from gateway.keys import MeterKeys, load_keys_file
 from gateway.model import MeterId, Obis
 from gateway.profile import (
+    AUTO,
+    GENERIC_BASE,
     Association,
     Authentication,
     Ciphering,
     FirmwareProfile,
     KeyName,
     Time,
+    choose,
     load_profile,
+    load_profile_file,
+    load_profiles,
 )
 from gateway.service.clock import SystemClock
+from gateway.service.identity import ask_nameplate
 from gateway.service.reader import OnDemandReader
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
@@ -35,8 +41,6 @@ from gateway.url import TransportUrl, parse_url
 
 CLIENTS: Final = {"mr": "meter_reader", "us": "utility_settings", "public": "public"}
 GENERIC: Final = "generic"
-BASE: Final = "is15959_part2"
-"""Says which client SAPs the client words mean, and where meters keep the counters of each."""
 MAX_TIMEOUT_S: Final = 3600
 _SECRETS: Final = {
     Authentication.LLS: KeyName.LLS_PASSWORD,
@@ -69,7 +73,7 @@ def default_state_directory() -> Path:
 
 def generic_profile(options: MeterOptions) -> FirmwareProfile:
     """A profile that knows nothing but what the command line says."""
-    base = load_profile(BASE)
+    base = load_profile(GENERIC_BASE)
     named = CLIENTS.get(options.client)
     client = _number(options.client) if named is None else base.association(named).client
     known = [one.counter for one in base.associations.values() if one.client == client]
@@ -136,7 +140,7 @@ def resolve(options: MeterOptions) -> Target:
     else:
         if options.auth or options.security:
             raise UsageError("--auth and --security belong to --profile generic")
-        profile = load_profile(options.profile)
+        profile = _profile(options.profile)
         association = _association(profile, options.client)
     server = options.server if options.server is not None else url.server
     access = MeterAccess(
@@ -146,15 +150,53 @@ def resolve(options: MeterOptions) -> Target:
         kind=url.kind,
         server_lower=server,
         timing=Timing(answer_s=options.timeout_s),
+        auto=options.profile == AUTO,
     )
-    wanted = profile.association(association)
-    missing = missing_keys(access, wanted)
-    if missing:
+    target = Target(url, access, association, options.state or default_state_directory())
+    if not access.auto:
         # Before anything is sent.
+        _check_keys(target)
+    return target
+
+
+def _profile(name: str) -> FirmwareProfile:
+    """A shipped profile, or one in a file: whatever has a folder or the ending of one."""
+    if name == AUTO:
+        return load_profile(GENERIC_BASE)
+    path = Path(name)
+    return load_profile_file(path) if path.suffix or path.name != name else load_profile(name)
+
+
+def _check_keys(target: Target) -> None:
+    """Raise UsageError for secrets that the association needs and nobody gave."""
+    wanted = target.profile.association(target.association)
+    missing = missing_keys(target.access, wanted)
+    if missing:
         raise UsageError(
             f"client {wanted.client} needs {', '.join(missing)}: give a --keys file with it"
         )
-    return Target(url, access, association, options.state or default_state_directory())
+
+
+async def identified(target: Target) -> Target:
+    """The target with the profile that fits what the meter says, where ``auto`` was asked for.
+
+    Raises NoProfileFits, UsageError for missing keys, and as a session does.
+    """
+    if not target.access.auto:
+        return target
+    profiles = load_profiles()
+    async with counters_of(target) as counters:
+        transport = open_transport(target.url)
+        await transport.connect()
+        try:
+            sessions = SessionMaker(counters, SystemClock())
+            nameplate = await ask_nameplate(target.access, sessions, transport, profiles)
+        finally:
+            await transport.close()
+    profile = choose(profiles.values(), nameplate)
+    known = replace(target, access=replace(target.access, profile=profile, auto=False))
+    _check_keys(known)
+    return known
 
 
 @asynccontextmanager

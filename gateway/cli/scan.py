@@ -9,10 +9,11 @@ from typing import Final
 
 import click
 
-from gateway.cli.connect import BASE, MeterOptions, counters_of, resolve
+from gateway.cli.connect import MeterOptions, counters_of, resolve
 from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable
 from gateway.errors import NoAnswer, PeerRefused, SecurityError
 from gateway.model import CaptureList, Obis, unit_name
+from gateway.profile import GENERIC_BASE
 from gateway.service.clock import SystemClock
 from gateway.service.scanner import Found, Outcome, Scanner
 from gateway.service.sessions import SessionMaker
@@ -31,7 +32,9 @@ _EXIT_CODES: Final = {
 
 @click.command("scan")
 @click.argument("url")
-@click.option("--profile", default=BASE, show_default=True, help="Whose associations are tried.")
+@click.option(
+    "--profile", default=GENERIC_BASE, show_default=True, help="Whose associations are tried."
+)
 @click.option("--keys", type=click.Path(path_type=Path), help="TOML file of secrets, mode 0600.")
 @click.option("--server", type=int, help="The meter's address, instead of the URL's.")
 @click.option("--timeout", "timeout_s", type=float, default=5, show_default=True, help="Seconds.")

@@ -6,7 +6,7 @@ columns than the value profile): it is found by (class, logical name, attribute)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from operator import call
@@ -210,7 +210,7 @@ def to_rows(
     period_s: int,
     received_at_s: int,
     stamped_before_s: int = 0,
-    unscaled: Set[CaptureObject] = frozenset(),
+    unscaled: Collection[CaptureObject] = frozenset(),
 ) -> tuple[tuple[Row, ...], CaptureList]:
     """Scaled rows, and the capture list with the types that were seen.
 
@@ -255,7 +255,7 @@ def _converters(
     tags: Sequence[int],
     columns: Sequence[Column],
     resolver: Resolver,
-    unscaled: Set[CaptureObject],
+    unscaled: Collection[CaptureObject],
 ) -> tuple[Converter, ...]:
     return tuple(
         _left_as_octets

@@ -10,7 +10,14 @@ from gateway.profile.loader import (
     profile_names,
     shipped_profiles,
 )
-from gateway.profile.matching import check_matches, matches_overlap
+from gateway.profile.matching import (
+    AUTO,
+    GENERIC_BASE,
+    Nameplate,
+    check_matches,
+    choose,
+    matches_overlap,
+)
 from gateway.profile.quirks import SWITCHES, Quirk
 from gateway.profile.words import (
     Access,
@@ -35,6 +42,8 @@ from gateway.profile.words import (
 )
 
 __all__ = [
+    "AUTO",
+    "GENERIC_BASE",
     "SWITCHES",
     "Access",
     "Association",
@@ -49,6 +58,7 @@ __all__ = [
     "KeyName",
     "Link",
     "Match",
+    "Nameplate",
     "ProfileGeneric",
     "Provenance",
     "Quirk",
@@ -57,6 +67,7 @@ __all__ = [
     "Time",
     "Transformer",
     "check_matches",
+    "choose",
     "load_profile",
     "load_profile_file",
     "load_profiles",

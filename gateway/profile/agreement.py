@@ -1,4 +1,4 @@
-"""Quirks that other words of a profile carry out: the name, its reason and the words stand together.
+"""Quirks that other words of a profile carry out: name, reason and words stand together.
 
 What a word says alone (``stamp = "start"``) may be a slip of the pen or a fact that somebody found
 at a meter; with its quirk it has a reason, and the table of profiles can show it.

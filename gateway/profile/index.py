@@ -15,19 +15,19 @@ _HEAD = """\
 
 <!-- Made by `gateway profile index` from firmware_profiles; do not edit. -->
 
-One TOML for each make and firmware of a meter. A profile that says what it is chosen by is found by
-`profile = "auto"`; one that does not is a base for others, or the shape of a make whose nameplate is
-not known yet, and is named by hand. Quirks come with the reason why these meters need them; those of
-a profile hold for all that are built on it. Captures are octets with the exact values that they mean:
-*captured* ones were sent by a real meter, *synthetic* ones were encoded for the purpose or sent by
-the emulator. Tests decode every one of them.
+One TOML for each make and firmware of a meter. A profile that says what it is chosen by is found
+by `profile = "auto"`; one that does not is a base for others, or the shape of a make whose
+nameplate is not known yet, and is named by hand. Quirks come with the reason why these meters need
+them; those of a profile hold for all that are built on it. Captures are octets with the exact
+values that they mean: *captured* ones were sent by a real meter, *synthetic* ones were encoded for
+the purpose or sent by the emulator. Tests decode every one of them.
 """
 
 _QUIRKS = """\
 ## Quirks
 
-The list is closed. A *switch* changes what the core does; a *stated* one is carried out by the words
-of the profile that are named here, and never stands without them; a *borne* one needs no switch.
+The list is closed. A *switch* changes what the core does; a *stated* one is carried out by the
+words of the profile that are named here, and never stands without them; a *borne* one needs none.
 """
 
 

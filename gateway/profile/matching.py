@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
@@ -11,6 +10,10 @@ from typing import Final
 from gateway.errors import ConfigError, ConfigErrors, NoProfileFits
 from gateway.profile.words import FirmwareProfile, Match
 
+AUTO: Final = "auto"
+"""In place of a profile's name: the meter is asked, and the one profile that fits is taken."""
+GENERIC_BASE: Final = "is15959_part2"
+"""Whose associations and addresses hold for a meter that is not known yet."""
 _NEAR_MOST: Final = 4
 """Profiles named in an error: more help nobody."""
 
@@ -33,15 +36,6 @@ class Nameplate:
     def is_whole(self) -> bool:
         """Whether nothing is left to ask for."""
         return None not in asdict(self).values()
-
-    def to_json(self) -> str:
-        """One line that ``from_json`` reads."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Nameplate:
-        """What ``to_json`` wrote."""
-        return cls(**json.loads(text))
 
 
 def choose(profiles: Iterable[FirmwareProfile], nameplate: Nameplate) -> FirmwareProfile:

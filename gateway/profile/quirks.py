@@ -33,7 +33,7 @@ class Quirk(StrEnum):
     """Events come under the global key within an association that has a dedicated one."""
 
     POSITIVE_DEVIATION = "positive_deviation"
-    """The deviation is local time minus UTC (India +330); the Blue Book has UTC minus local time."""
+    """The deviation is local time minus UTC (India +330), the Blue Book's with its sign turned."""
     DEVIATION_NOT_BELIEVED = "deviation_not_believed"
     """The deviation is wrong: the profile's zone holds always."""
     STAMP_AT_START = "stamp_at_start"

@@ -260,7 +260,7 @@ class Transformer:
     voltage_ratio: ObisText | None = None
     """None: the meter hangs on the low-voltage line itself."""
     registers: Literal["primary", "secondary", "unknown"]
-    """Which side the registers count; "unknown": nobody multiplies before somebody has found out."""
+    """Which side the registers count; "unknown": nobody multiplies before it is found out."""
 
 
 @table

@@ -127,6 +127,8 @@ class MeterAccess:
     kind: TransportKind
     server_lower: int | None = None
     timing: Timing = field(default_factory=Timing)
+    auto: bool = False
+    """The meter is still to be asked what it is; ``profile`` has the generic words till then."""
 
 
 class SessionMaker:

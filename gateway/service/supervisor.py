@@ -22,10 +22,18 @@ from gateway.files import read_private
 from gateway.keys import Keystore
 from gateway.model import Secret
 from gateway.poller import Poller
-from gateway.profile import FirmwareProfile, load_profile
+from gateway.profile import (
+    AUTO,
+    GENERIC_BASE,
+    FirmwareProfile,
+    check_matches,
+    load_profile,
+    load_profiles,
+)
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
+from gateway.service.identity import Identities
 from gateway.service.meter_state import Cadences
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
@@ -116,7 +124,14 @@ async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Par
 def site_profiles(site: Site) -> dict[str, FirmwareProfile]:
     """The firmware profiles that the site's meters need. Raises ConfigError."""
     names = {meter.profile for _, meter in site.meters}
-    return {name: load_profile(name, site.profiles) for name in sorted(names)}
+    if AUTO not in names:
+        return {name: load_profile(name, site.profiles) for name in sorted(names)}
+    # Any of them may turn out to be a meter's: those of the site before those of their name here.
+    found = load_profiles()
+    if site.profiles is not None:
+        found |= load_profiles(site.profiles)
+    check_matches(found.values())
+    return found
 
 
 def check_site(site: Site, file: str) -> list[str]:
@@ -127,7 +142,7 @@ def check_site(site: Site, file: str) -> list[str]:
     profiles = site_profiles(site)
     remarks: list[str] = []
     for wire, meter in site.meters:
-        profile = profiles[meter.profile]
+        profile = profiles[_named(meter)]
         if meter.association not in profile.associations:
             raise ConfigError(
                 file,
@@ -140,6 +155,11 @@ def check_site(site: Site, file: str) -> list[str]:
     if not site.stores.keystore.exists():
         remarks.append("the keystore does not exist yet: gateway keys import makes it")
     return remarks
+
+
+def _named(meter: Meter) -> str:
+    """The profile that a meter is first talked to with."""
+    return GENERIC_BASE if meter.profile == AUTO else meter.profile
 
 
 def mqtt_maker(site: Site) -> UplinkMaker:
@@ -304,6 +324,9 @@ class Service:
             cadences=cadences,
             stored=self._stored,
             jitter=parts.jitter,
+            identities=Identities(
+                profiles=parts.profiles, sessions=self.sessions, readings=parts.readings
+            ),
         )
 
     def _accesses(self, wire: Wire) -> Iterator[MeterAccess]:
@@ -315,7 +338,7 @@ class Service:
                 log.error("meter cannot be read", meter=meter.serial, error=str(error))
 
     def _access(self, wire: Wire, meter: Meter) -> MeterAccess:
-        profile = self._parts.profiles[meter.profile]
+        profile = self._parts.profiles[_named(meter)]
         return MeterAccess(
             meter=meter.serial,
             profile=profile,
@@ -323,6 +346,7 @@ class Service:
             kind=wire.url.kind,
             server_lower=wire.server_of(meter),
             timing=timing_of(profile, wire.url.kind),
+            auto=meter.profile == AUTO,
         )
 
     def _stored(self, lane: Lane, sequence: int) -> None:

@@ -1,0 +1,164 @@
+"""Which profile a meter is read with where nobody named one: it is asked what it is.
+
+The generic words of the bases of IS 15959 serve for that: what the public client may not read, the
+meter reader is asked for. The choice is remembered for each meter and compared with what the meter
+says at the first session of every run, so that new firmware, or a meter behind another's address,
+is told and never read with yesterday's profile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from gateway.dlms import axdr
+from gateway.dlms.association.requests import Get
+from gateway.dlms.reading import read_many
+from gateway.errors import NoAnswer, PeerRefused
+from gateway.model import ProfileKind
+from gateway.profile import Attribute, FirmwareProfile, Nameplate, choose
+from gateway.service.scanner import missing_keys
+from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
+from gateway.store.readings import ReadingsStore
+from gateway.store.thread import StoreDoor
+from gateway.transport.port import Transport
+
+log = structlog.get_logger()
+
+METER_READER: Final = "meter_reader"
+WAYS_IN: Final = (
+    ("is15959_part2", PUBLIC),
+    ("is15959_part2", METER_READER),
+    ("is15959_part1", METER_READER),
+)
+"""Profiles whose associations are tried, one after the other, until all is told: the last opens
+meters that do not cipher."""
+
+
+async def ask_nameplate(
+    access: MeterAccess,
+    sessions: SessionMaker,
+    transport: Transport,
+    profiles: Mapping[str, FirmwareProfile],
+) -> Nameplate:
+    """What the meter says of itself, as far as it tells.
+
+    Raises what ended the last way in where none opened; silence to the opening of the link and a
+    failed check end it at once.
+    """
+    told = Nameplate()
+    closed: PeerRefused | NoAnswer | None = None
+    is_open = False
+    for base, association in WAYS_IN:
+        one = replace(access, profile=profiles[base], auto=False)
+        if told.is_whole or missing_keys(one, one.profile.association(association)):
+            continue
+        try:
+            told = await _tell(one, association, sessions, transport, told)
+            is_open = True
+        except PeerRefused as refusal:
+            closed = refusal
+        except NoAnswer as silence:
+            if not silence.is_linked:
+                raise
+            closed = silence
+        else:
+            if association == METER_READER:
+                break
+    if closed is not None and not is_open:
+        raise closed
+    return told
+
+
+async def _tell(
+    access: MeterAccess,
+    association: str,
+    sessions: SessionMaker,
+    transport: Transport,
+    told: Nameplate,
+) -> Nameplate:
+    """``told``, and what this association adds."""
+    await transport.flush()
+    opened = await sessions.associate(access, association, transport)
+    try:
+        words = nameplate_words(access.profile)
+        wanted = {name: one for name, one in words.items() if getattr(told, name) is None}
+        found = await opened.run(
+            read_many([Get(one.class_id, one.obis, one.attribute) for one in wanted.values()])
+        )
+    finally:
+        await sessions.leave(access, association, opened)
+    said: dict[str, Any] = {
+        name: _plain(data, int if name == "meter_type" else str)
+        for name, data in zip(wanted, found, strict=True)
+        if isinstance(data, axdr.Data)
+    }
+    return replace(told, **said)
+
+
+def nameplate_words(profile: FirmwareProfile) -> dict[str, Attribute]:
+    """Where a profile's meters keep what ``[match]`` asks for."""
+    columns = {c.name: c for c in profile.profile_generic(ProfileKind.NAMEPLATE).columns}
+    return {
+        "logical_device_name": profile.attribute("logical_device_name"),
+        "manufacturer": columns["manufacturer"],
+        "firmware": columns["firmware_version"],
+        "meter_type": columns["meter_type"],
+        "category": columns["category"],
+    }
+
+
+def _plain(data: axdr.Data, wanted: type[int] | type[str]) -> str | int | None:
+    """A number, or a text without its padding; None for what is not ``wanted``."""
+    value = data.value
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        value = value.strip("\0 ")
+    return value if isinstance(value, wanted) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identities:
+    """Chooses profiles, and remembers in readings.db what each choice was made from."""
+
+    profiles: Mapping[str, FirmwareProfile]
+    sessions: SessionMaker
+    readings: StoreDoor[ReadingsStore]
+
+    async def identify(self, access: MeterAccess, transport: Transport) -> MeterAccess:
+        """The same access with the profile that fits the meter at the other end.
+
+        A nameplate that differs from the remembered one is told. Raises NoProfileFits, and as
+        ``ask_nameplate``.
+        """
+        nameplate = await ask_nameplate(access, self.sessions, transport, self.profiles)
+        profile = choose(self.profiles.values(), nameplate)
+        await self._remember(access, profile, nameplate)
+        return replace(access, profile=profile, auto=False)
+
+    async def _remember(
+        self, access: MeterAccess, profile: FirmwareProfile, nameplate: Nameplate
+    ) -> None:
+        text = json.dumps({"profile": profile.name, **asdict(nameplate)}, sort_keys=True)
+        before = await self.readings.run(lambda store: store.identities.get(access.meter))
+        if before == text:
+            return
+        await self.readings.run(lambda store: store.identities.put(access.meter, text))
+        if before is None:
+            log.info("profile chosen", meter=access.meter, profile=profile.name)
+            return
+        was = json.loads(before)
+        tell = log.warning if was["profile"] == profile.name else log.error
+        tell(
+            "meter is not what it was: another meter, or new firmware",
+            meter=access.meter,
+            profile=profile.name,
+            profile_before=was.pop("profile"),
+            says=str(nameplate),
+            said=str(Nameplate(**was)),
+        )
