@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
-from gateway.cli.connect import MeterOptions, counters_of, resolve
-from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable
+from gateway.cli.connect import MeterOptions, Target, counters_of, resolve
+from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable, say
 from gateway.errors import NoAnswer, PeerRefused, SecurityError
+from gateway.files import replace_file
 from gateway.model import CaptureList, Obis, unit_name
-from gateway.profile import GENERIC_BASE
+from gateway.profile import (
+    GENERIC_BASE,
+    FirmwareProfile,
+    check_profile_path,
+    load_profile_file,
+    load_profiles,
+)
 from gateway.service.clock import SystemClock
+from gateway.service.draft import draft_profile
 from gateway.service.scanner import Found, Outcome, Scanner
 from gateway.service.sessions import SessionMaker
 from gateway.transport import open_transport
@@ -28,6 +37,8 @@ _EXIT_CODES: Final = {
     Outcome.NO_KEYS: NoAnswer.exit_code,
 }
 """By outcome; of several the first in this order tells."""
+_SEES_MOST: Final = ("meter_reader", "utility_settings")
+"""Associations from which a profile is written, the first that opens."""
 
 
 @click.command("scan")
@@ -38,6 +49,12 @@ _EXIT_CODES: Final = {
 @click.option("--keys", type=click.Path(path_type=Path), help="TOML file of secrets, mode 0600.")
 @click.option("--server", type=int, help="The meter's address, instead of the URL's.")
 @click.option("--timeout", "timeout_s", type=float, default=5, show_default=True, help="Seconds.")
+@click.option(
+    "--write-profile",
+    "written",
+    type=click.Path(path_type=Path),
+    help="New TOML file for a profile of this meter.",
+)
 @click.option("--columns", is_flag=True, help="Read what each profile buffer captures, too.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder of the counters.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -51,14 +68,19 @@ def scan_command(
     *,
     columns: bool,
     as_json: bool,
+    written: Path | None,
 ) -> None:
     """Try each association of a meter and say what came of it.
 
     Tells a wrong address, a refused association and a wrong key apart. Exit code 0 where any
-    association opened.
+    association opened. A profile is written from what the meter reader sees, else whoever got in:
+    it inherits the nearest profile that is shipped and has the differences, with the rows that
+    were read as its proof.
     """
     log_to_stderr()
     with exit_codes():
+        if written is not None:
+            check_profile_path(written)
         options = MeterOptions(
             url=url,
             profile=profile,
@@ -70,7 +92,11 @@ def scan_command(
             state=state,
             timeout_s=timeout_s,
         )
-        found = asyncio.run(_scan(options, columns=columns))
+        found, text = asyncio.run(_scan(options, columns=columns, learn=written is not None))
+        if written is not None and text:
+            replace_file(written, text.encode(), mode=0o644)
+            made = load_profile_file(written)
+            say(f"written: {written}, on {made.inherits[0]}; gateway profile check {written}")
         if as_json:
             print_json({"url": url, "associations": [_document(one) for one in found]})
         else:
@@ -79,12 +105,40 @@ def scan_command(
         sys.exit(next(code for outcome, code in _EXIT_CODES.items() if outcome in outcomes))
 
 
-async def _scan(options: MeterOptions, *, columns: bool) -> list[Found]:
+async def _scan(
+    options: MeterOptions, *, columns: bool, learn: bool
+) -> tuple[list[Found], str | None]:
+    """What came of each association, and the text of a profile where one was to be written."""
     target = resolve(options)
     async with counters_of(target) as counters:
-        sessions = SessionMaker(counters, SystemClock())
+        clock = SystemClock()
+        sessions = SessionMaker(counters, clock)
         scanner = Scanner(target.access, sessions, lambda: open_transport(target.url))
-        return await scanner.scan(columns=columns)
+        found = await scanner.scan(columns=columns)
+        names = [one.association for one in found if one.outcome is Outcome.OPEN]
+        if not learn or not names:
+            return found, None
+        best = next((name for name in _SEES_MOST if name in names), names[0])
+        day = datetime.fromtimestamp(clock.now_us() // 1_000_000, UTC).date().isoformat()
+        learnt, nameplate = await scanner.learn(best)
+        bases = _bases(target, best)
+        seen = f"meter {learnt.serial or '(no serial)'} by {best}, {day}"
+        return found, draft_profile(learnt, nameplate, bases, seen=seen)
+
+
+def _bases(target: Target, association: str) -> list[FirmwareProfile]:
+    """The profiles that the meter's could inherit: those that are talked to in the same way.
+
+    Only the one that was named, where it is a whole one.
+    """
+    if target.profile.phases is not None:
+        return [target.profile]
+    way_in = target.profile.association(association)
+    return [
+        profile
+        for profile in load_profiles().values()
+        if profile.phases is not None and profile.associations.get(association) == way_in
+    ]
 
 
 def _document(one: Found) -> dict[str, object]:

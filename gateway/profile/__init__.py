@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.profile.loader import (
+    check_profile_path,
     load_profile,
     load_profile_file,
     load_profiles,
@@ -67,6 +68,7 @@ __all__ = [
     "Time",
     "Transformer",
     "check_matches",
+    "check_profile_path",
     "choose",
     "load_profile",
     "load_profile_file",

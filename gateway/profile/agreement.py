@@ -6,7 +6,7 @@ at a meter; with its quirk it has a reason, and the table of profiles can show i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -20,13 +20,23 @@ _EXPORT: Final = Obis.parse("1-0:2.8.0*255")
 _FAMILY_94_91: Final = bytes((94, 91))
 
 
-def _exports_first(profile: FirmwareProfile) -> bool:
-    for generic in profile.profile_generics:
-        if generic.kind is ProfileKind.DAILY_LOAD:
-            order = [column.obis for column in generic.columns]
-            both = _IMPORT in order and _EXPORT in order
-            return both and order.index(_EXPORT) < order.index(_IMPORT)
-    return False
+def exports_first(order: Sequence[Obis]) -> bool:
+    """Whether columns in this order have the exported energy before the imported."""
+    both = _IMPORT in order and _EXPORT in order
+    return both and order.index(_EXPORT) < order.index(_IMPORT)
+
+
+def at_94_91(obis: Obis) -> bool:
+    """Whether an object is of the family 0-0:94.91.x."""
+    return obis.octets[2:4] == _FAMILY_94_91
+
+
+def _daily_exports_first(profile: FirmwareProfile) -> bool:
+    return any(
+        generic.kind is ProfileKind.DAILY_LOAD
+        and exports_first([column.obis for column in generic.columns])
+        for generic in profile.profile_generics
+    )
 
 
 def _is_read_by_entry(profile: FirmwareProfile) -> bool:
@@ -35,7 +45,7 @@ def _is_read_by_entry(profile: FirmwareProfile) -> bool:
 
 def _mirrors_at_94_91(profile: FirmwareProfile) -> bool:
     shown = profile.display.objects if profile.display else ()
-    return any(entry.obis.octets[2:4] == _FAMILY_94_91 for entry in shown)
+    return any(at_94_91(entry.obis) for entry in shown)
 
 
 STATED: Final[Mapping[Quirk, tuple[str, Callable[[FirmwareProfile], bool]]]] = MappingProxyType(
@@ -58,7 +68,7 @@ STATED: Final[Mapping[Quirk, tuple[str, Callable[[FirmwareProfile], bool]]]] = M
         ),
         Quirk.EXPORT_COLUMNS_FIRST: (
             "the columns of daily_load with 1-0:2.8.0*255 before 1-0:1.8.0*255",
-            _exports_first,
+            _daily_exports_first,
         ),
         Quirk.UNLISTED_CAPTURE_OBJECT: (
             "a column with unlisted = true",

@@ -73,6 +73,12 @@ def canonical(text: str, file: str) -> str:
     return result
 
 
+def laid_out(document: Mapping[str, Any], head: Iterable[str]) -> str:
+    """A file that says ``document``, under comments of one line each."""
+    comments = "".join(f"# {' '.join(line.split())}\n" for line in head)
+    return canonical(f"{comments}\n{tomlkit.dumps(document)}", "(new profile)")
+
+
 def value_text(key: str, value: Any, schema: Schema | None = None) -> str:
     """A value as the canonical layout writes it, continued on further lines where it is long."""
     node = schema or {}

@@ -66,6 +66,15 @@ def load_profile_file(path: Path) -> FirmwareProfile:
     return load_profile(path.stem, path.parent)
 
 
+def check_profile_path(path: Path) -> None:
+    """Raise ConfigError for a path that no new profile can be written to."""
+    if path.suffix != ".toml" or not _NAME.fullmatch(path.stem):
+        allowed = "a name of a-z, 0-9 and _ that ends in .toml"
+        raise ConfigError(str(path), "(file)", path.name, allowed)
+    if path.exists():
+        raise ConfigError(str(path), "(file)", path.name, "a new file: this one is there already")
+
+
 def load_profiles(folder: Traversable | None = None) -> dict[str, FirmwareProfile]:
     """Every profile of a folder; raise ConfigErrors also when two of them claim one meter."""
     profiles = {name: load_profile(name, folder) for name in profile_names(folder)}

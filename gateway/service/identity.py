@@ -11,16 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from gateway.dlms import axdr
-from gateway.dlms.association.requests import Get
-from gateway.dlms.reading import read_many
 from gateway.errors import NoAnswer, PeerRefused
-from gateway.model import ProfileKind
-from gateway.profile import Attribute, FirmwareProfile, Nameplate, choose
+from gateway.profile import FirmwareProfile, Nameplate, choose
+from gateway.service.nameplate import nameplate_words, read_nameplate
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
 from gateway.store.readings import ReadingsStore
@@ -85,41 +82,9 @@ async def _tell(
     await transport.flush()
     opened = await sessions.associate(access, association, transport)
     try:
-        words = nameplate_words(access.profile)
-        wanted = {name: one for name, one in words.items() if getattr(told, name) is None}
-        found = await opened.run(
-            read_many([Get(one.class_id, one.obis, one.attribute) for one in wanted.values()])
-        )
+        return await opened.run(read_nameplate(nameplate_words(access.profile), told))
     finally:
         await sessions.leave(access, association, opened)
-    said: dict[str, Any] = {
-        name: _plain(data, int if name == "meter_type" else str)
-        for name, data in zip(wanted, found, strict=True)
-        if isinstance(data, axdr.Data)
-    }
-    return replace(told, **said)
-
-
-def nameplate_words(profile: FirmwareProfile) -> dict[str, Attribute]:
-    """Where a profile's meters keep what ``[match]`` asks for."""
-    columns = {c.name: c for c in profile.profile_generic(ProfileKind.NAMEPLATE).columns}
-    return {
-        "logical_device_name": profile.attribute("logical_device_name"),
-        "manufacturer": columns["manufacturer"],
-        "firmware": columns["firmware_version"],
-        "meter_type": columns["meter_type"],
-        "category": columns["category"],
-    }
-
-
-def _plain(data: axdr.Data, wanted: type[int] | type[str]) -> str | int | None:
-    """A number, or a text without its padding; None for what is not ``wanted``."""
-    value = data.value
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        value = value.strip("\0 ")
-    return value if isinstance(value, wanted) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,9 @@ from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import ListedObject, read_capture_list, read_data, read_object_list
 from gateway.errors import DecodeError, NoAnswer, PeerRefused, SecurityError
 from gateway.model import CaptureList, Obis
-from gateway.profile import Association, KeyName
+from gateway.profile import Association, KeyName, Nameplate
+from gateway.service.learning import Learnt, learn
+from gateway.service.nameplate import nameplate_words, read_nameplate
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker, unreadable
 from gateway.session import Session
 from gateway.transport.port import Transport
@@ -72,6 +74,25 @@ class Scanner:
             key=lambda name: (name != PUBLIC, associations[name].client),
         )
         return [await self._try(name, associations[name], columns) for name in names]
+
+    async def learn(self, name: str) -> tuple[Learnt, Nameplate]:
+        """All that one association shows of the meter, and what the meter says of itself.
+
+        Raises as a session does, and PeerRefused or DecodeError where it shows nothing at all.
+        """
+        time = self._access.profile.time
+        transport = self._open_transport()
+        await transport.connect()
+        try:
+            opened = await self._sessions.associate(self._access, name, transport)
+            try:
+                learnt = await opened.run(learn(time.zone_minutes, time.deviation_sign))
+                words = nameplate_words(self._access.profile)
+                return learnt, await opened.run(read_nameplate(words, Nameplate()))
+            finally:
+                await self._sessions.leave(self._access, name, opened)
+        finally:
+            await transport.close()
 
     async def _try(self, name: str, association: Association, columns: bool) -> Found:
         def found(outcome: Outcome, detail: object = "") -> Found:
