@@ -75,8 +75,13 @@ def canonical(text: str, file: str) -> str:
 
 def laid_out(document: Mapping[str, Any], head: Iterable[str]) -> str:
     """A file that says ``document``, under comments of one line each."""
-    comments = "".join(f"# {' '.join(line.split())}\n" for line in head)
+    comments = "".join(f"# {_printable(' '.join(line.split()))}\n" for line in head)
     return canonical(f"{comments}\n{tomlkit.dumps(document)}", "(new profile)")
+
+
+def _printable(text: str) -> str:
+    """What a meter said may hold anything; a comment may not."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def value_text(key: str, value: Any, schema: Schema | None = None) -> str:
@@ -103,15 +108,16 @@ def _walk(container: Container, sections: list[_Section], above: list[str], file
                 above.append("")
             case Comment():
                 above.append(item.trivia.comment)
-            case AoT():
+            case AoT() if not section.path:
                 for table in item.body:
                     path = (*section.path, _name(key))
                     above = _enter(table, path, sections, above, file, is_list=True)
-            case Table():
+            case Table() if not section.is_list:
                 path = (*section.path, _name(key))
                 above = _enter(table=item, path=path, sections=sections, above=above, file=file)
             case _:
                 _refuse_comments(item, file, ".".join((*section.path, _name(key))))
+                # Tables within an entry of a list stand in its lines, however they were written.
                 entry = _Entry(_name(key), item.unwrap(), above, item.trivia.comment)
                 section.entries.append(entry)
                 above = []
@@ -226,15 +232,17 @@ def _scalar(value: Any, node: Schema) -> str:
         return f"[{', '.join(_scalar(item, {}) for item in value)}]"
     if isinstance(value, str) and "\n" in value:
         return f'"""\n{_escaped(value)}"""'
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else _plain(value)
+    return f'"{_escaped(value)}"' if isinstance(value, str) else _plain(value)
 
 
 def _escaped(text: str) -> str:
     lines = (json.dumps(line, ensure_ascii=False)[1:-1] for line in text.split("\n"))
-    return "\n".join(lines)
+    # TOML allows no DEL in a text; JSON does.
+    return "\n".join(lines).replace("\x7f", "\\u007f")
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(tomlkit.item(value).as_string())
+    text: str = tomlkit.item(value).as_string()
+    return text

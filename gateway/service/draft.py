@@ -94,7 +94,7 @@ def draft_profile(
     if nearest.without:
         document["without"] = nearest.without
     who = nameplate.manufacturer or nameplate.logical_device_name or "unknown make"
-    document["description"] = f"{base.description}; {who} {nameplate.firmware or ''}".strip()
+    document["description"] = f"{who} {nameplate.firmware or ''}".strip() + f": {base.description}"
     document |= _match(nameplate)
     document |= nearest.words
     captures = list(captures_of(base, learnt, seen, nearest.remarks))
@@ -115,6 +115,9 @@ def _draft(base: FirmwareProfile, learnt: Learnt, seen: str) -> Draft:
     entries = [entry for g in base.profile_generics if (entry := _note_buffer(draft, g, learnt))]
     if entries:
         draft.words["profile_generic"] = entries
+    absent = [g.label for g in base.profile_generics if g.obis not in learnt.buffers]
+    if absent:
+        draft.remarks.append(f"sets of data that the meter does not show: {', '.join(absent)}")
     known = {generic.obis for generic in base.profile_generics}
     draft.remarks += (
         f"{obis} has {len(buffer.captures.columns)} columns and is no set of data of the base"
@@ -154,7 +157,6 @@ def _note_buffer(draft: Draft, generic: ProfileGeneric, learnt: Learnt) -> dict[
     """What a buffer needs said, or nothing; its quirks and remarks go to the draft."""
     buffer = learnt.buffers.get(generic.obis)
     if buffer is None:
-        draft.remarks.append(f"{generic.label} ({generic.obis}) is not shown by the meter")
         return None
     words: dict[str, Any] = {}
     columns = columns_of(draft.base, generic, buffer)

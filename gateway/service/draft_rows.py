@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from gateway.dlms import axdr
 from gateway.dlms.classes import scaler_source
@@ -13,6 +13,13 @@ from gateway.errors import GatewayError
 from gateway.model import CaptureObject, Instant, Value, unit_name
 from gateway.profile import Attribute, FirmwareProfile, ProfileGeneric
 from gateway.service.learning import Learnt, LearntBuffer, is_number
+
+_WITH_LENGTH: Final = (
+    axdr.Tag.STRUCTURE,
+    axdr.Tag.OCTET_STRING,
+    axdr.Tag.VISIBLE_STRING,
+    axdr.Tag.UTF8_STRING,
+)
 
 
 def unlisted(buffer: LearntBuffer) -> frozenset[CaptureObject]:
@@ -128,4 +135,11 @@ def _octets(raw: bytes) -> str:
     head = raw[: len(raw) - sum(map(len, elements))]
     if head + b"".join(elements) != raw:
         return raw.hex().upper()
-    return "".join(f"{octets.hex(' ', -2).upper()}\n" for octets in (head, *elements))
+    return "".join(f"{_spaced(octets)}\n" for octets in (head, *elements))
+
+
+def _spaced(octets: bytes) -> str:
+    """Type, length where there is one, and value apart from each other."""
+    lengths = 2 if octets[0] in _WITH_LENGTH else 1
+    parts = (*(octets[at : at + 1] for at in range(lengths)), octets[lengths:])
+    return " ".join(part.hex().upper() for part in parts if part)

@@ -21,10 +21,9 @@ from gateway.config.words import BackendKey
 from gateway.errors import GatewayError, LinkLost, NoAnswer
 from gateway.keys import Keystore, MeterKeys, create_kek
 from gateway.model import MeterId, ProfileKind
-from gateway.profile import load_profile
 from gateway.service.clock import LoopClock
 from gateway.service.simulation import run_simulated
-from gateway.service.supervisor import Parts, Service
+from gateway.service.supervisor import Parts, Service, site_profiles
 from gateway.store.counters import CounterStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
@@ -153,6 +152,9 @@ class World:
     server: int | None = None
     max_octets: int | None = None
     clocks: Clocks = field(default_factory=Clocks)
+    profile: str = "is15959_part2_single_phase"
+    profiles: Path | None = None
+    """Folder of the site's own profiles."""
 
     def __post_init__(self) -> None:
         self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
@@ -163,14 +165,20 @@ class World:
         self.randomness = random.Random(1)
         self.logs: list[str] = []
 
+    def become(self, text: str) -> None:
+        """The same meter from now on with other faults or firmware (TOML lines)."""
+        keys, counters = self.rig.keys, dict(self.rig.meter.last_received)
+        self.rig = Rig(meter_scenario(text, wire=self.wire), now_s=self.now_s)
+        self.rig.keys = keys
+        self.rig.meter.last_received.update(counters)
+        self.rig.station = type(self.rig.station)(self.rig.scenario, keys, self.rig.meter)
+
     # -- parts ---------------------------------------------------------------------------
 
     def site(self) -> Site:
         url = "tcp://127.0.0.1:4059" if self.wire == "tcp" else "hdlc+tcp://127.0.0.1:4001"
         server = self.server if self.server is not None else (None if self.wire == "tcp" else 17)
-        meter = Meter(
-            serial=MeterId(self.serial), profile="is15959_part2_single_phase", server=server
-        )
+        meter = Meter(serial=MeterId(self.serial), profile=self.profile, server=server)
         here = self.directory
         return Site(
             gateway=Gateway(id=GATEWAY),
@@ -187,6 +195,7 @@ class World:
             ),
             reading=self.reading,
             clocks=self.clocks,
+            profiles=self.profiles,
             wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
         )
 
@@ -229,7 +238,7 @@ class World:
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
-            profiles={"is15959_part2_single_phase": load_profile("is15959_part2_single_phase")},
+            profiles=site_profiles(site),
             clock=clock,
             make_uplink=self._uplink,
             open_transport=self._transport,
