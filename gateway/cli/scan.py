@@ -12,7 +12,7 @@ import click
 
 from gateway.cli.connect import MeterOptions, Target, counters_of, resolve
 from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable, say
-from gateway.errors import NoAnswer, PeerRefused, SecurityError
+from gateway.errors import NoAnswer, PeerRefused, RemoteProtocolError, SecurityError
 from gateway.files import replace_file
 from gateway.model import CaptureList, Obis, unit_name
 from gateway.profile import (
@@ -32,6 +32,7 @@ _EXIT_CODES: Final = {
     Outcome.OPEN: 0,
     Outcome.WRONG_KEY: SecurityError.exit_code,
     Outcome.REJECTED: PeerRefused.exit_code,
+    Outcome.NOT_UNDERSTOOD: RemoteProtocolError.exit_code,
     Outcome.NOT_ANSWERED: NoAnswer.exit_code,
     Outcome.NO_ANSWER: NoAnswer.exit_code,
     Outcome.NO_KEYS: NoAnswer.exit_code,

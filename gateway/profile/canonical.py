@@ -134,11 +134,12 @@ def _enter(
     is_list: bool = False,
 ) -> list[str]:
     if table.is_super_table():
-        # A name that only tables below it carry: it has no header of its own.
-        before = len(sections)
-        sections.append(_Section(path))
+        # A name that only tables below it carry: it has no header unless lists are its entries.
+        section = _Section(path)
+        sections.append(section)
         above = _walk(table.value, sections, above, file)
-        del sections[before]
+        if not section.entries:
+            sections.remove(section)
         return above
     sections.append(_Section(path, is_list, above, table.trivia.comment))
     return _walk(table.value, sections, [], file)

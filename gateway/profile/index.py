@@ -33,7 +33,16 @@ words of the profile that are named here, and never stands without them; a *born
 
 def index_page(profiles: Mapping[str, FirmwareProfile]) -> str:
     """Markdown; ``profiles`` by name."""
-    head = ("profile", "standard", "phases", "relay", "chosen by", "quirks", "captures")
+    head = (
+        "profile",
+        "standard",
+        "phases",
+        "relay",
+        "transformers",
+        "chosen by",
+        "quirks",
+        "captures",
+    )
     lines = [
         _HEAD,
         *_table(head, (_row(profile, profiles) for profile in profiles.values())),
@@ -50,6 +59,7 @@ def _row(profile: FirmwareProfile, profiles: Mapping[str, FirmwareProfile]) -> I
     yield profile.standard
     yield str(profile.phases or "")
     yield "yes" if profile.relay else "no"
+    yield _transformers(profile)
     yield "<br>".join(_claims(profile)) or "its name"
     inherited = base.quirks if base else {}
     own = {quirk: why for quirk, why in profile.quirks.items() if inherited.get(quirk) != why}
@@ -61,6 +71,15 @@ def _row(profile: FirmwareProfile, profiles: Mapping[str, FirmwareProfile]) -> I
         )
     )
     yield _proof(profile, profiles)
+
+
+def _transformers(profile: FirmwareProfile) -> str:
+    """Where the ratios stand, and which side the registers count."""
+    transformer = profile.transformer
+    if transformer is None:
+        return ""
+    ratios = [str(one) for one in (transformer.current_ratio, transformer.voltage_ratio) if one]
+    return f"ratios {', '.join(ratios)}; registers: {transformer.registers}"
 
 
 def _claims(profile: FirmwareProfile) -> Iterator[str]:

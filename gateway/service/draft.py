@@ -49,6 +49,7 @@ _SEEN: Final = frozenset(
         Quirk.PREPAID_FAMILY_94_91,
         Quirk.FLOAT32_REGISTERS,
         Quirk.SHORT_SCALER_PROFILE,
+        Quirk.TRAILING_OCTETS,
     }
 )
 """Quirks that show when a meter is read: what is not seen does not hold."""
@@ -215,6 +216,8 @@ def _note_quirks(
     order = [source.obis for source in sources]
     if generic.kind is ProfileKind.DAILY_LOAD and exports_first(order):
         draft.quirks.add(Quirk.EXPORT_COLUMNS_FIRST)
+    if buffer.trailing_octets:
+        draft.quirks.add(Quirk.TRAILING_OCTETS)
     if unlisted(buffer):
         draft.quirks.add(Quirk.UNLISTED_CAPTURE_OBJECT)
     if buffer.row is not None and any(

@@ -16,6 +16,7 @@ from gateway.dlms.cosem_time import DEVIATION_NOT_SPECIFIED, CosemDateTime, Time
 from gateway.dlms.limits import Limits
 from gateway.dlms.plan import Span
 from gateway.dlms.reading import (
+    Buffer,
     ListedObject,
     Procedure,
     newest_entries,
@@ -57,6 +58,8 @@ class LearntBuffer:
     access: Access | None
     """By which the row was found again; None where it was not tried."""
     range_without_deviation: bool = False
+    trailing_octets: bool = False
+    """Octets stood behind the whole value of the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ def _learn_buffer(obis: Obis, rules: TimeRules) -> Procedure[LearntBuffer]:
     captures = yield from read_capture_list(obis, None)
     period_s = yield from _read_number(obis, ProfileAttribute.CAPTURE_PERIOD)
     depth_rows = yield from _read_number(obis, ProfileAttribute.PROFILE_ENTRIES)
-    row = yield from _read_newest(obis)
+    row, trailing = yield from _read_newest(obis)
     captured_at_s = None if row is None else _clock_of(row, captures, rules)
     access: Access | None = None
     bare = False
@@ -152,6 +155,7 @@ def _learn_buffer(obis: Obis, rules: TimeRules) -> Procedure[LearntBuffer]:
         captured_at_s=captured_at_s,
         access=access,
         range_without_deviation=bare,
+        trailing_octets=trailing,
     )
 
 
@@ -163,18 +167,27 @@ def _read_number(obis: Obis, attribute: ProfileAttribute) -> Procedure[int | Non
     return data.value if isinstance(data.value, int) else None
 
 
-def _read_newest(obis: Obis) -> Procedure[RawRow | None]:
+def _read_newest(obis: Obis) -> Procedure[tuple[RawRow | None, bool]]:
+    """The newest row where there is one, and whether octets stood behind it."""
     in_use = yield from _read_number(obis, ProfileAttribute.ENTRIES_IN_USE)
     if not in_use:
-        return None
+        return None, False
     entry: SelectiveAccess | None = newest_entries(in_use, 1) if in_use > 1 else None
     try:
-        buffer = yield from read_buffer(obis, entry, Limits())
+        buffer, trailing = yield from _read_rows(obis, entry)
     except PeerRefused:
         if entry is None or in_use > _WHOLE_ROWS_MOST:
-            return None
-        buffer = yield from read_buffer(obis, None, Limits())
-    return buffer.rows[-1] if buffer.rows else None
+            return None, False
+        buffer, trailing = yield from _read_rows(obis, None)
+    return (buffer.rows[-1] if buffer.rows else None), trailing
+
+
+def _read_rows(obis: Obis, access: SelectiveAccess | None) -> Procedure[tuple[Buffer, bool]]:
+    """Rows, strictly first; and whether that was not enough."""
+    try:
+        return (yield from read_buffer(obis, access, Limits())), False
+    except DecodeError:
+        return (yield from read_buffer(obis, access, Limits(), ignore_trailing=True)), True
 
 
 def _clock_of(row: RawRow, captures: CaptureList, rules: TimeRules) -> int | None:
@@ -191,7 +204,7 @@ def _try_ranges(
     for bare in (False, True):
         wanted = range_of(Span(at_s, at_s), rules, without_deviation=bare)
         try:
-            buffer = yield from read_buffer(obis, wanted, Limits())
+            buffer, _ = yield from _read_rows(obis, wanted)
         except (PeerRefused, DecodeError):
             continue
         if any(found.raw == row.raw for found in buffer.rows):

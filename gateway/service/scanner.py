@@ -13,7 +13,13 @@ from typing import Final
 
 from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import ListedObject, read_capture_list, read_data, read_object_list
-from gateway.errors import DecodeError, NoAnswer, PeerRefused, SecurityError
+from gateway.errors import (
+    DecodeError,
+    NoAnswer,
+    PeerRefused,
+    RemoteProtocolError,
+    SecurityError,
+)
 from gateway.model import CaptureList, Obis
 from gateway.profile import Association, KeyName, Nameplate
 from gateway.service.learning import Learnt, learn
@@ -34,6 +40,8 @@ class Outcome(StrEnum):
     NOT_ANSWERED = "linked, not associated"
     """The link is open, but whoever is there does not answer this client."""
     REJECTED = "rejected"
+    NOT_UNDERSTOOD = "not understood"
+    """It answers, and not as the protocol has it: a quirk of its make."""
     WRONG_KEY = "wrong key"
     """It answers, and one side cannot read or believe the other: key, policy or counter."""
     NO_KEYS = "not tried"
@@ -115,6 +123,8 @@ class Scanner:
             return found(Outcome.WRONG_KEY if wrong_key else Outcome.REJECTED, refusal)
         except SecurityError as error:
             return found(Outcome.WRONG_KEY, error)
+        except RemoteProtocolError as error:
+            return found(Outcome.NOT_UNDERSTOOD, error)
         else:
             try:
                 return await self._look(name, association, opened, columns)

@@ -146,4 +146,6 @@ class Buffer:
             cells = self._cells(time)
             parts.append(head)
             parts.extend(cells[index] for index in indices)
+        if self._faults.trailing_octets:
+            parts.append(b"\x00\x00")
         return b"".join(parts)

@@ -61,6 +61,8 @@ class Faults:
     """A range whose times state a deviation is refused: local time alone is understood."""
     stated_deviation_minutes: int | None = None
     """The deviation field of every time, whatever the zone: -32768 is "not specified"."""
+    trailing_octets: bool = False
+    """Two octets stand behind every buffer that it sends."""
     no_user_information: bool = False
     """Its AARE accepts and says nothing of what was agreed."""
     release_refused: bool = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from hil_tests.emulator.catalogue import Model
 from tests.cli.bench import NOW_S, Bench, Laptop, block_value, dotted, register_now
 
 SINGLE = "is15959_part2_single_phase"
@@ -19,55 +19,40 @@ SPAN = ("--from", "2026-04-29T00:00", "--to", "2026-05-01T12:00")
 
 @dataclass(frozen=True)
 class Make:
-    """A meter of the bench and the profile that it is read with."""
+    """A meter of the scenario and the profile that it is read with."""
 
     serial: str
     profile: str
-    model: Model = Model.SINGLE_PHASE
-    encoding: str = "integer"
-    ciphering: str = "both"
-    wire: str = "tcp"
-    faults: str = ""
 
     @property
-    def toml(self) -> str:
-        faults = "".join(f"faults.{fault}\n" for fault in self.faults.split(";") if fault)
-        return (
-            f'[[meter]]\nserial = "{self.serial}"\nmodel = "{self.model}"\n'
-            f'encoding = "{self.encoding}"\nwire = "{self.wire}"\n'
-            f'ciphering = "{self.ciphering}"\nexports = true\n{faults}'
-        )
+    def is_ciphered(self) -> bool:
+        return "part1" not in self.profile and "bare_aare" not in self.profile
 
 
 MAKES = [
     Make("SINGLE", SINGLE),
-    Make("THREE", THREE, Model.THREE_PHASE),
-    Make("CT", "is15959_part3", Model.CT_THREE_PHASE),
-    Make("OLD1", "is15959_part1_single_phase", Model.PART1_SINGLE_PHASE, ciphering="none"),
-    Make(
-        "OLD3",
-        "is15959_part1_three_phase",
-        Model.PART1_THREE_PHASE,
-        ciphering="none",
-        wire="hdlc+tcp",
-    ),
-    Make("FLOAT", f"{SINGLE}_float32", encoding="float32"),
-    Make("FLOAT3", f"{THREE}_float32", Model.THREE_PHASE, "float32"),
-    Make("EXPORT", f"{SINGLE}_export_first", faults="export_columns_first = true"),
-    Make("UNLISTED", f"{SINGLE}_unlisted_column", faults="unlisted_column = true"),
-    Make("PREPAID", f"{SINGLE}_prepaid_94_91", faults="prepaid_at_94_91 = true"),
-    Make("START", f"{SINGLE}_start_stamp", faults="stamp_at_start = true"),
-    Make("LOCAL", f"{SINGLE}_local_range", faults="range_without_deviation = true"),
-    Make("ENTRY", f"{SINGLE}_by_entry", faults="range_refused = true"),
-    Make("BLUE", f"{SINGLE}_blue_book_time", faults="stated_deviation_minutes = -330"),
-    Make("ZONE", f"{SINGLE}_zone_only", faults="stated_deviation_minutes = 0"),
-    Make("UNSAID", SINGLE, faults="stated_deviation_minutes = -32768"),
-    Make("BARE", f"{SINGLE}_bare_aare", ciphering="none", faults="no_user_information = true"),
-    Make("SILENT", f"{SINGLE}_no_release", faults="release_unanswered = true"),
-    Make("REFUSE", f"{SINGLE}_no_release", faults="release_refused = true"),
-    Make("SHORT", f"{SINGLE}_short_scalers", faults="short_scaler_profiles = true"),
+    Make("THREE", THREE),
+    Make("CT", "is15959_part3"),
+    Make("OLD1", "is15959_part1_single_phase"),
+    Make("OLD3", "is15959_part1_three_phase"),
+    Make("FLOAT", f"{SINGLE}_float32"),
+    Make("FLOAT3", f"{THREE}_float32"),
+    Make("EXPORT", f"{SINGLE}_export_first"),
+    Make("UNLISTED", f"{SINGLE}_unlisted_column"),
+    Make("PREPAID", f"{SINGLE}_prepaid_94_91"),
+    Make("START", f"{SINGLE}_start_stamp"),
+    Make("LOCAL", f"{SINGLE}_local_range"),
+    Make("ENTRY", f"{SINGLE}_by_entry"),
+    Make("BLUE", f"{SINGLE}_blue_book_time"),
+    Make("ZONE", f"{SINGLE}_zone_only"),
+    Make("UNSAID", SINGLE),
+    Make("BARE", f"{SINGLE}_bare_aare"),
+    Make("SILENT", f"{SINGLE}_no_release"),
+    Make("REFUSE", f"{SINGLE}_no_release"),
+    Make("SHORT", f"{SINGLE}_short_scalers"),
+    Make("TRAIL", f"{SINGLE}_trailing_octets"),
 ]
-SCENARIO = "seed = 11\ninstalled = 2026-03-01\n" + "\n".join(make.toml for make in MAKES)
+SCENARIO = (Path(__file__).parents[2] / "hil_tests/scenarios/makes.toml").read_text("utf-8")
 
 
 def local(utc_s: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,14 @@ def test_a_meter_read_with_its_profile_shows_what_was_used(
 # -- each quirk is needed: without it the meter is not read, or not rightly --------------------
 
 
-@pytest.mark.parametrize("serial", ["UNLISTED", "ZONE", "BLUE", "START", "LOCAL", "ENTRY", "BARE"])
+@pytest.mark.parametrize(
+    "serial", ["UNLISTED", "ZONE", "BLUE", "START", "LOCAL", "ENTRY", "BARE", "TRAIL"]
+)
 def test_without_its_quirk_a_meter_is_not_read_rightly(
     makes: Bench, desk: Laptop, serial: str
 ) -> None:
     make = BY_SERIAL[serial]
-    plain = "is15959_part1_single_phase" if make.ciphering == "none" else SINGLE
+    plain = SINGLE if make.is_ciphered else "is15959_part1_single_phase"
     if serial == "UNLISTED":
         result = desk.read(serial, "--set", "billing", "--json", profile=plain)
         assert result.exit_code == 1
@@ -140,7 +143,7 @@ def test_auto_does_not_guess_where_the_meter_keeps_its_nameplate_to_itself(desk:
 def scanned(desk: Laptop, make: Make, file: Path) -> Any:
     meter = desk.bench[make.serial]
     profile = "is15959_part2"
-    if make.ciphering == "none":
+    if not make.is_ciphered:
         profile = make.profile if "bare" in make.profile else "is15959_part1"
     return desk.run(
         *("scan", meter.url, "--keys", meter.keys_file, "--state", desk.state),
@@ -191,3 +194,15 @@ def test_scan_writes_over_no_file_and_under_no_name_that_is_none(
         result = scanned(desk, BY_SERIAL["SINGLE"], path)
         assert result.exit_code == 2, result.output
     assert file.read_text() == "mine"
+
+
+def test_scan_names_the_quirk_that_a_meter_needs_to_be_understood(desk: Laptop) -> None:
+    meter = desk.bench["BARE"]
+    result = desk.run(
+        *("scan", meter.url, "--keys", meter.keys_file, "--state", desk.state),
+        *("--timeout", "5", "--profile", "is15959_part1", "--json"),
+    )
+    assert result.exit_code == 1
+    for one in json.loads(result.stdout)["associations"]:
+        assert one["outcome"] == "not understood"
+        assert "the quirk missing_user_information" in one["detail"]
