@@ -194,6 +194,10 @@ def _selection(
         stamp = _stamp(learnt.clock_s, buffer.captured_at_s, buffer.period_s) or stamp
     if stamp is not generic.stamp:
         words["stamp"] = stamp.value
+        draft.remarks.append(
+            f"{generic.label} is stamped with the interval's {stamp.value}, as far as one row and the"
+            " clock tell: compare a day's blocks with its registers before it is trusted"
+        )
     if stamp is Stamp.START:
         draft.quirks.add(Quirk.STAMP_AT_START)
     return words
@@ -206,7 +210,7 @@ def _stamp(clock_s: int | None, captured_at_s: int | None, period_s: int | None)
     age_s = clock_s - captured_at_s
     if 0 <= age_s < period_s:
         return Stamp.END
-    return Stamp.START if age_s < 2 * period_s else None
+    return Stamp.START if period_s <= age_s < 2 * period_s else None
 
 
 def _note_quirks(
