@@ -195,8 +195,8 @@ def _selection(
     if stamp is not generic.stamp:
         words["stamp"] = stamp.value
         draft.remarks.append(
-            f"{generic.label} is stamped with the interval's {stamp.value}, as far as one row and the"
-            " clock tell: compare a day's blocks with its registers before it is trusted"
+            f"{generic.label} is stamped with the interval's {stamp.value}, as far as one row and"
+            " the clock tell: compare a day's blocks with its registers before it is trusted"
         )
     if stamp is Stamp.START:
         draft.quirks.add(Quirk.STAMP_AT_START)
