@@ -84,9 +84,8 @@ def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
-def value_text(key: str, value: Any, schema: Schema | None = None) -> str:
-    """A value as the canonical layout writes it, continued on further lines where it is long."""
-    node = schema or {}
+def _value(key: str, value: Any, node: Schema) -> str:
+    """A value, continued on further lines where it is long."""
     if not isinstance(value, list):
         return _scalar(value, node)
     items = [_scalar(item, resolved(node.get("items", {}), profile_schema())) for item in value]
@@ -195,8 +194,10 @@ def _section_lines(section: _Section, schema: Schema) -> Iterator[str]:
         if not section.path and not number and any(entry.above) and entry.above[-1] == "":
             yield ""  # the head of the file stands by itself
         below = resolved(node.get("properties", {}).get(entry.key, {}), schema)
-        text = f"{_key_text(entry.key)} = {value_text(entry.key, entry.value, below)}"
-        yield from _with(text, entry.behind).split("\n")
+        # In one piece: blank lines within a text are its own.
+        yield _with(
+            f"{_key_text(entry.key)} = {_value(entry.key, entry.value, below)}", entry.behind
+        )
 
 
 def _with(text: str, behind: str) -> str:
