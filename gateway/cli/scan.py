@@ -12,7 +12,13 @@ import click
 
 from gateway.cli.connect import MeterOptions, Target, counters_of, resolve
 from gateway.cli.output import exit_codes, log_to_stderr, print_json, print_table, printable, say
-from gateway.errors import NoAnswer, PeerRefused, RemoteProtocolError, SecurityError
+from gateway.errors import (
+    NoAnswer,
+    PeerRefused,
+    RemoteProtocolError,
+    SecurityError,
+    UsageError,
+)
 from gateway.files import replace_file
 from gateway.model import CaptureList, Obis, unit_name
 from gateway.profile import (
@@ -74,9 +80,9 @@ def scan_command(
     """Try each association of a meter and say what came of it.
 
     Tells a wrong address, a refused association and a wrong key apart. Exit code 0 where any
-    association opened. A profile is written from what the meter reader sees, else whoever got in:
-    it inherits the nearest profile that is shipped and has the differences, with the rows that
-    were read as its proof.
+    association opened. A profile is written from what the meter reader sees (else the utility's
+    settings client): it inherits the nearest profile that is shipped and has the differences, with
+    the rows that were read as its proof.
     """
     log_to_stderr()
     with exit_codes():
@@ -93,38 +99,51 @@ def scan_command(
             state=state,
             timeout_s=timeout_s,
         )
-        found, text = asyncio.run(_scan(options, columns=columns, learn=written is not None))
-        if written is not None and text:
-            replace_file(written, text.encode(), mode=0o644)
-            made = load_profile_file(written)
-            say(f"written: {written}, on {made.inherits[0]}; gateway profile check {written}")
+        found = asyncio.run(_scan(options, columns=columns))
         if as_json:
             print_json({"url": url, "associations": [_document(one) for one in found]})
         else:
             _print(found)
         outcomes = {one.outcome for one in found}
-        sys.exit(next(code for outcome, code in _EXIT_CODES.items() if outcome in outcomes))
+        code = next(code for outcome, code in _EXIT_CODES.items() if outcome in outcomes)
+        if written is not None and code == 0:
+            _write_profile(options, found, written)
+        sys.exit(code)
 
 
-async def _scan(
-    options: MeterOptions, *, columns: bool, learn: bool
-) -> tuple[list[Found], str | None]:
-    """What came of each association, and the text of a profile where one was to be written."""
+async def _scan(options: MeterOptions, *, columns: bool) -> list[Found]:
     target = resolve(options)
+    async with counters_of(target) as counters:
+        sessions = SessionMaker(counters, SystemClock())
+        scanner = Scanner(target.access, sessions, lambda: open_transport(target.url))
+        return await scanner.scan(columns=columns)
+
+
+def _write_profile(options: MeterOptions, found: list[Found], path: Path) -> None:
+    """Write what the meter shows; raise UsageError where nobody who sees its rows got in."""
+    names = {one.association for one in found if one.outcome is Outcome.OPEN}
+    best = next((name for name in _SEES_MOST if name in names), None)
+    if best is None:
+        raise UsageError(
+            f"--write-profile: {' or '.join(_SEES_MOST)} must get in to see what the meter holds:"
+            " give a --keys file"
+        )
+    text = asyncio.run(_learn(resolve(options), best))
+    replace_file(path, text.encode(), mode=0o644)
+    made = load_profile_file(path)
+    say(f"written: {path}, on {made.inherits[0]}; gateway profile check {path}")
+
+
+async def _learn(target: Target, association: str) -> str:
+    """The text of a profile from what an association shows."""
     async with counters_of(target) as counters:
         clock = SystemClock()
         sessions = SessionMaker(counters, clock)
         scanner = Scanner(target.access, sessions, lambda: open_transport(target.url))
-        found = await scanner.scan(columns=columns)
-        names = [one.association for one in found if one.outcome is Outcome.OPEN]
-        if not learn or not names:
-            return found, None
-        best = next((name for name in _SEES_MOST if name in names), names[0])
-        day = datetime.fromtimestamp(clock.now_us() // 1_000_000, UTC).date().isoformat()
-        learnt, nameplate = await scanner.learn(best)
-        bases = _bases(target, best)
-        seen = f"meter {learnt.serial or '(no serial)'} by {best}, {day}"
-        return found, draft_profile(learnt, nameplate, bases, seen=seen)
+        learnt, nameplate = await scanner.learn(association)
+    day = datetime.fromtimestamp(clock.now_us() // 1_000_000, UTC).date().isoformat()
+    seen = f"meter {learnt.serial or '(no serial)'} by {association}, {day}"
+    return draft_profile(learnt, nameplate, _bases(target, association), seen=seen)
 
 
 def _bases(target: Target, association: str) -> list[FirmwareProfile]:

@@ -198,3 +198,17 @@ def test_scan_names_the_quirk_that_a_meter_needs_to_be_understood(laptop: Laptop
     for one in json.loads(result.stdout)["associations"]:
         assert one["outcome"] == "not understood"
         assert "the quirk missing_user_information" in one["detail"]
+
+
+def test_scan_writes_nothing_where_only_the_public_client_got_in(
+    laptop: Laptop, tmp_path: Path
+) -> None:
+    file = tmp_path / "new_make.toml"
+    meter = laptop.bench["SINGLE"]
+    result = laptop.run(
+        *("scan", meter.url, "--state", laptop.state, "--timeout", "5", "--write-profile", file)
+    )
+    assert result.exit_code == 2
+    assert "give a --keys file" in result.stderr
+    assert "not tried" in result.stdout
+    assert not file.exists()
