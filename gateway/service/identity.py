@@ -35,6 +35,8 @@ WAYS_IN: Final = (
 """Profiles whose associations are tried, one after the other, until all is told: the last opens
 meters that do not cipher."""
 
+_OTHER_CONTEXT: Final = "application-context-name-not-supported"
+
 
 async def ask_nameplate(
     access: MeterAccess,
@@ -44,30 +46,31 @@ async def ask_nameplate(
 ) -> Nameplate:
     """What the meter says of itself, as far as it tells.
 
-    Raises what ended the last way in where none opened; silence to the opening of the link and a
-    failed check end it at once.
+    Raises what the meter reader came upon where that kept the meter from telling all: a wrong
+    password is no unknown make. Silence to the opening of the link and a failed check end it at
+    once.
     """
     told = Nameplate()
-    closed: PeerRefused | NoAnswer | None = None
-    is_open = False
+    closed: list[PeerRefused | NoAnswer] = []
     for base, association in WAYS_IN:
         one = replace(access, profile=profiles[base], auto=False)
         if told.is_whole or missing_keys(one, one.profile.association(association)):
             continue
         try:
             told = await _tell(one, association, sessions, transport, told)
-            is_open = True
         except PeerRefused as refusal:
-            closed = refusal
+            closed.append(refusal)
         except NoAnswer as silence:
             if not silence.is_linked:
                 raise
-            closed = silence
+            closed.append(silence)
         else:
+            closed.clear()
             if association == METER_READER:
                 break
-    if closed is not None and not is_open:
-        raise closed
+    if closed:
+        # That it does not cipher, or only ciphers, is said by half of the ways into any meter.
+        raise next((error for error in closed if _OTHER_CONTEXT not in str(error)), closed[0])
     return told
 
 

@@ -129,6 +129,13 @@ def test_auto_does_not_guess_where_the_meter_keeps_its_nameplate_to_itself(lapto
     assert f"{SINGLE} (meter_type was not told; category was not told)" in result.stderr
 
 
+def test_a_wrong_password_under_auto_is_no_unknown_make(laptop: Laptop) -> None:
+    keys = laptop.changed_keys("SINGLE", lls_password="not the password")
+    result = laptop.read("SINGLE", "--set", "daily", profile="auto", keys=keys)
+    assert result.exit_code == 1
+    assert "authentication-failure" in result.stderr
+
+
 # -- scan --write-profile ----------------------------------------------------------------------
 
 
