@@ -45,7 +45,7 @@ def measure(meters: int, limit_s: int) -> dict[str, Any]:
 
 
 def _read_all(here: Path, meters: int, limit_s: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "gateway", "run", "--config", str(here / "site.toml")]
+    command = [sys.executable, "-m", "gateway.cli.main", "run", "--config", str(here / "site.toml")]
     with (here / "gateway.log").open("wb") as log:
         started_s = time.monotonic()
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -6,6 +6,7 @@ Errors are named by whose fault they are and by what the caller should do::
     |- UsageError                  2   the call is wrong: correct it
     |  |- ConfigError              2   a file is wrong: file, key, value, what is allowed
     |  |  `- ConfigErrors          2   several of them, told at once
+    |  |- NoProfileFits            2   no firmware profile, or more than one, claims a meter
     |  `- LocalProtocolError       2   our code asked for something the protocol forbids now
     |- RemoteProtocolError         1   the peer sent what it must not
     |  |- DecodeError              1   bytes that are not what they claim to be
@@ -63,6 +64,23 @@ class ConfigErrors(ConfigError):
         first = self.errors[0]
         super().__init__(first.file, first.key, first.value, first.allowed)
         self.args = ("\n".join(map(str, self.errors)),)
+
+
+class NoProfileFits(UsageError):
+    """No firmware profile, or more than one, claims the meter that answered; it is not read.
+
+    ``read`` is what the meter said of itself, ``near`` the profiles that came close, each with
+    what is wrong with it.
+    """
+
+    def __init__(self, read: str, near: Sequence[str]) -> None:
+        self.read = read
+        self.near = tuple(near)
+        profiles = "; ".join(near) or "none"
+        super().__init__(
+            f"no one profile fits a meter that says {read}: near are {profiles}"
+            " (name a profile, or write one with scan --write-profile)"
+        )
 
 
 class LocalProtocolError(UsageError):

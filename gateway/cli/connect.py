@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,15 +15,21 @@ from gateway.errors import UsageError
 from gateway.keys import Keystore, MeterKeys, load_keys_file
 from gateway.model import MeterId, Obis
 from gateway.profile import (
+    AUTO,
+    GENERIC_BASE,
     Association,
     Authentication,
     Ciphering,
     FirmwareProfile,
     KeyName,
     Time,
+    choose,
     load_profile,
+    load_profile_file,
+    load_profiles,
 )
 from gateway.service.clock import SystemClock
+from gateway.service.identity import ask_nameplate
 from gateway.service.reader import OnDemandReader
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
@@ -36,8 +42,7 @@ from gateway.url import TransportUrl, parse_url
 
 CLIENTS: Final = {"mr": "meter_reader", "us": "utility_settings", "public": "public"}
 GENERIC: Final = "generic"
-BASE: Final = "is15959_part2"
-"""Says which client SAPs the client words mean, and where meters keep the counters of each."""
+_GIVE_KEYS: Final = "give a --keys file with it"
 MAX_TIMEOUT_S: Final = 3600
 _SECRETS: Final = {
     Authentication.LLS: KeyName.LLS_PASSWORD,
@@ -70,7 +75,7 @@ def default_state_directory() -> Path:
 
 def generic_profile(options: MeterOptions) -> FirmwareProfile:
     """A profile that knows nothing but what the command line says."""
-    base = load_profile(BASE)
+    base = load_profile(GENERIC_BASE)
     named = CLIENTS.get(options.client)
     client = _number(options.client) if named is None else base.association(named).client
     known = [one.counter for one in base.associations.values() if one.client == client]
@@ -150,7 +155,7 @@ def resolve(options: MeterOptions) -> Target:
     else:
         if options.auth or options.security:
             raise UsageError("--auth and --security belong to --profile generic")
-        profile = load_profile(options.profile)
+        profile = _profile(options.profile)
         association = _association(profile, options.client)
     server = options.server if options.server is not None else url.server
     access = MeterAccess(
@@ -160,10 +165,14 @@ def resolve(options: MeterOptions) -> Target:
         kind=url.kind,
         server_lower=server,
         timing=Timing(answer_s=options.timeout_s),
+        auto=options.profile == AUTO,
     )
-    _check_keys(access, association, "give a --keys file with it")
     state = options.state or default_state_directory()
-    return Target(url, access, association, _laptop(state))
+    target = Target(url, access, association, _laptop(state))
+    if not access.auto:
+        # Before anything is sent.
+        _check_keys(access, association, _GIVE_KEYS)
+    return target
 
 
 def resolve_meter(site_file: Path, serial: str, client: str, timeout_s: float) -> Target:
@@ -189,12 +198,42 @@ def resolve_meter(site_file: Path, serial: str, client: str, timeout_s: float) -
     return Target(wire.url, access, association, files)
 
 
+def _profile(name: str) -> FirmwareProfile:
+    """A shipped profile, or one in a file: whatever has a folder or the ending of one."""
+    if name == AUTO:
+        return load_profile(GENERIC_BASE)
+    path = Path(name)
+    return load_profile_file(path) if path.suffix or path.name != name else load_profile(name)
+
+
 def _check_keys(access: MeterAccess, association: str, remedy: str) -> None:
-    """Raise UsageError for a key that is missing, before anything is sent."""
+    """Raise UsageError for secrets that the association needs and nobody gave."""
     wanted = access.profile.association(association)
     missing = missing_keys(access, wanted)
     if missing:
         raise UsageError(f"client {wanted.client} needs {', '.join(missing)}: {remedy}")
+
+
+async def identified(target: Target) -> Target:
+    """The target with the profile that fits what the meter says, where ``auto`` was asked for.
+
+    Raises NoProfileFits, UsageError for missing keys, and as a session does.
+    """
+    if not target.access.auto:
+        return target
+    profiles = load_profiles()
+    async with counters_of(target) as counters:
+        transport = open_transport(target.url)
+        await transport.connect()
+        try:
+            sessions = SessionMaker(counters, SystemClock())
+            nameplate = await ask_nameplate(target.access, sessions, transport, profiles)
+        finally:
+            await transport.close()
+    profile = choose(profiles.values(), nameplate)
+    known = replace(target, access=replace(target.access, profile=profile, auto=False))
+    _check_keys(known.access, known.association, _GIVE_KEYS)
+    return known
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from gateway.cli.decode import decode_command
 from gateway.cli.jobs import jobs_group
 from gateway.cli.keys import keys_group
 from gateway.cli.output import software_version
+from gateway.cli.profile import profile_group
 from gateway.cli.push import push_group
 from gateway.cli.read import read_command
 from gateway.cli.run import run_command
@@ -30,6 +31,7 @@ for _command in (
     config_group,
     keys_group,
     push_group,
+    profile_group,
 ):
     main.add_command(_command)
 

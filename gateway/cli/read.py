@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.connect import MeterOptions, Target, reader, resolve
+from gateway.cli.connect import MeterOptions, Target, identified, reader, resolve
 from gateway.cli.output import (
     exit_codes,
     log_to_stderr,
@@ -43,7 +43,7 @@ _SNAPSHOTS = (ProfileKind.NAMEPLATE, ProfileKind.INSTANTANEOUS)
 
 @click.command("read")
 @click.argument("url")
-@click.option("--profile", required=True, help="Firmware profile, or 'generic'.")
+@click.option("--profile", required=True, help="Firmware profile, its file, 'auto' or 'generic'.")
 @click.option("--client", default="mr", show_default=True, help="mr, us, public, or a number.")
 @click.option("--server", type=int, help="Meter address on its wire (lower HDLC, wPort).")
 @click.option(
@@ -109,7 +109,8 @@ def read_command(
         )
         if as_json and as_csv:
             raise UsageError("say one of --json and --csv")
-        document = _read(resolve(options), set_name, obis_text, from_text, to_text)
+        target = asyncio.run(identified(resolve(options)))
+        document = _read(target, set_name, obis_text, from_text, to_text)
         _print(document, as_json=as_json, as_csv=as_csv)
 
 

@@ -23,7 +23,7 @@ from gateway.config.words import (
     Wire,
 )
 from gateway.errors import ConfigError, ConfigErrors
-from gateway.profile import FirmwareProfile, load_profile
+from gateway.profile import AUTO, GENERIC_BASE, FirmwareProfile, load_profile
 from gateway.profile.strict_toml import read_toml, suggestion, validate
 
 _SITE: Final = TypeAdapter(Site)
@@ -229,8 +229,9 @@ def _kind_of(place: Wire | Listener) -> str:
 def _profile(
     site: Site, meter: Meter, file: str, key: str
 ) -> Generator[ConfigError, None, FirmwareProfile | None]:
+    name = GENERIC_BASE if meter.profile == AUTO else meter.profile
     try:
-        return load_profile(meter.profile, site.profiles)
+        return load_profile(name, site.profiles)
     except ConfigErrors as several:
         yield from several.errors
     except ConfigError as error:

@@ -260,6 +260,7 @@ class Meter:
 
     serial: Serial
     profile: Name
+    """Name of a firmware profile, or "auto": the one whose [match] fits what the meter says."""
     server: Annotated[int, Field(ge=0, le=0x3FFF)] | None = None
     """Address on the wire: physical HDLC address, or wPort; the profile's where not given."""
     association: Name = "meter_reader"
@@ -381,7 +382,7 @@ class Site:
         CoverageTarget(within_hours=12, percent=98),
     )
     profiles: Path | None = None
-    """Folder of firmware profiles; None means those that come with the product."""
+    """Folder of firmware profiles, looked in before those that come with the product."""
     wires: Annotated[tuple[Wire, ...], Field(alias="wire")] = field(default=())
     listeners: Annotated[tuple[Listener, ...], Field(alias="listener")] = field(default=())
 

@@ -34,6 +34,10 @@ class Span:
         if self.from_s > self.to_s:
             raise UsageError(f"a span ends before it starts: {self.from_s} > {self.to_s}")
 
+    def earlier(self, seconds: int) -> Span:
+        """The same length of time, so many seconds before."""
+        return Span(self.from_s - seconds, self.to_s - seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierPeriod:

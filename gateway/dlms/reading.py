@@ -35,7 +35,7 @@ from gateway.dlms.classes import (
 )
 from gateway.dlms.cosem_time import CosemDateTime, TimeRules, from_utc
 from gateway.dlms.limits import Limits
-from gateway.dlms.plan import Span
+from gateway.dlms.plan import Span, can_be_a_period
 from gateway.dlms.rows import RawRow, decode_rows
 from gateway.dlms.selective_access import (
     EntryDescriptor,
@@ -204,7 +204,7 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
     Scalers come from the scaler profile in two requests; what it leaves out, or all of it where the
     meter refuses it, is read from the registers themselves.
     """
-    sources = yield from _read_capture_objects(profile)
+    sources = yield from read_columns(profile)
     scalers: dict[CaptureObject, ScalerUnit] = {}
     if scaler_profile is not None:
         try:
@@ -222,13 +222,29 @@ def read_capture_list(profile: Obis, scaler_profile: Obis | None) -> Procedure[C
     return join_scalers(sources, scalers)
 
 
-def _read_capture_objects(profile: Obis) -> Procedure[tuple[CaptureObject, ...]]:
+def read_capture_period(profile: Obis, default_s: int) -> Procedure[int]:
+    """Seconds between two rows as the meter states them, ``default_s`` where it states none.
+
+    What divides no day is no period (IS 15959: 900, 1800, 3600 or 86400).
+    """
+    try:
+        data = yield from read_data(
+            ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_PERIOD
+        )
+    except PeerRefused:
+        return default_s
+    stated_s = data.value
+    return stated_s if isinstance(stated_s, int) and can_be_a_period(stated_s) else default_s
+
+
+def read_columns(profile: Obis) -> Procedure[tuple[CaptureObject, ...]]:
+    """What a profile captures (class 7 attribute 3), without scalers."""
     data = yield from read_data(ClassId.PROFILE_GENERIC, profile, ProfileAttribute.CAPTURE_OBJECTS)
     return read_capture_objects(data)
 
 
 def _read_scaler_profile(profile: Obis) -> Procedure[dict[CaptureObject, ScalerUnit]]:
-    sources = yield from _read_capture_objects(profile)
+    sources = yield from read_columns(profile)
     data = yield from read_data(ClassId.PROFILE_GENERIC, profile, ProfileAttribute.BUFFER)
     if not isinstance(data.value, tuple) or len(data.value) != 1:
         raise DecodeError(f"scaler profile {profile} does not hold exactly one row")

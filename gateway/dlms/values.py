@@ -6,7 +6,7 @@ columns than the value profile): it is found by (class, logical name, attribute)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from operator import call
@@ -209,12 +209,16 @@ def to_rows(
     *,
     period_s: int,
     received_at_s: int,
+    stamped_before_s: int = 0,
+    unscaled: Collection[CaptureObject] = frozenset(),
 ) -> tuple[tuple[Row, ...], CaptureList]:
     """Scaled rows, and the capture list with the types that were seen.
 
     The capture time is the clock column wherever it stands, else the billing date, else (a
     snapshot without a clock) the time of reception. A null clock counts on from the row before
-    by ``period_s``. A row of another width is kept raw, without values; raises MeterChanged when
+    by ``period_s``. The clock stands ``stamped_before_s`` before the capture (a meter that stamps
+    the start of its intervals). Numbers of ``unscaled`` columns stay octets where their scaler
+    could not be read. A row of another width is kept raw, without values; raises MeterChanged when
     none of them fits.
     """
     columns = capture_list.columns
@@ -232,11 +236,13 @@ def to_rows(
             continue
         if raw.tags != tags:
             tags = raw.tags
-            converters = _converters(tags, columns, resolver)
+            converters = _converters(tags, columns, resolver, unscaled)
             types = [DATA_TYPE_NAMES[t] if t else old for t, old in zip(tags, types, strict=True)]
         values = tuple(map(call, converters, raw.values))
         before = _captured(values, clock, before, period_s, received_at_s)
-        rows.append(Row(before[0], values, raw.raw, before[1]))
+        known = clock is not None and before[1] is not TimeQuality.INVALID
+        at_s = before[0] + stamped_before_s if known else before[0]
+        rows.append(Row(at_s, values, raw.raw, before[1]))
     if raw_rows and before is None:
         raise MeterChanged(
             f"rows have {len(raw_rows[0].values)} columns where the capture list has {len(columns)}"
@@ -246,9 +252,21 @@ def to_rows(
 
 
 def _converters(
-    tags: Sequence[int], columns: Sequence[Column], resolver: Resolver
+    tags: Sequence[int],
+    columns: Sequence[Column],
+    resolver: Resolver,
+    unscaled: Collection[CaptureObject],
 ) -> tuple[Converter, ...]:
-    return tuple(converter(t, c, resolver) for t, c in zip(tags, columns, strict=True))
+    return tuple(
+        _left_as_octets
+        if c.scaler is None and c.source in unscaled and (t in _NUMBERS or t in _FLOATS)
+        else converter(t, c, resolver)
+        for t, c in zip(tags, columns, strict=True)
+    )
+
+
+def _left_as_octets(_: Any) -> Value:
+    return None
 
 
 def _clock_index(columns: Sequence[Column]) -> int | None:

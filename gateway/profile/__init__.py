@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.profile.event_words import EventName, Push, PushKind
 from gateway.profile.events import event_of_code, status_changes
 from gateway.profile.loader import (
+    check_profile_path,
     load_profile,
+    load_profile_file,
     load_profiles,
     named_attributes,
     profile_names,
@@ -21,7 +23,15 @@ from gateway.profile.management import (
     Setting,
     SettingName,
 )
-from gateway.profile.matching import check_matches, matches_overlap
+from gateway.profile.matching import (
+    AUTO,
+    GENERIC_BASE,
+    Nameplate,
+    check_matches,
+    choose,
+    matches_overlap,
+)
+from gateway.profile.quirks import SWITCHES, Quirk
 from gateway.profile.words import (
     Access,
     Association,
@@ -38,13 +48,16 @@ from gateway.profile.words import (
     Match,
     ProfileGeneric,
     Provenance,
-    Quirk,
     Relay,
     Stamp,
     Time,
+    Transformer,
 )
 
 __all__ = [
+    "AUTO",
+    "GENERIC_BASE",
+    "SWITCHES",
     "Access",
     "ActivityCalendar",
     "Association",
@@ -62,6 +75,7 @@ __all__ = [
     "Link",
     "Management",
     "Match",
+    "Nameplate",
     "NumberType",
     "ProfileGeneric",
     "Provenance",
@@ -75,9 +89,13 @@ __all__ = [
     "SettingName",
     "Stamp",
     "Time",
+    "Transformer",
     "check_matches",
+    "check_profile_path",
+    "choose",
     "event_of_code",
     "load_profile",
+    "load_profile_file",
     "load_profiles",
     "matches_overlap",
     "named_attributes",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from gateway.errors import ConfigError, ConfigErrors
+from gateway.profile.agreement import disagreements
 from gateway.profile.management import management_faults
 from gateway.profile.matching import check_matches
 from gateway.profile.strict_toml import NOT_SHOWN, read_toml, suggestion, validate
@@ -22,6 +25,8 @@ _OWN_KEYS: Final = ("match", "capture")
 """What is not inherited: a claim on meters, and proof of this firmware's octets."""
 _IDENTITY: Final = {"object": ("name",), "profile_generic": ("kind", "log")}
 """Lists of tables that merge entry by entry, and what makes two entries the same."""
+Folders = tuple[Traversable, ...]
+"""Where profiles are looked for, the first one first."""
 _LOADER_KEYS: Final = ("name", "inherits")
 
 
@@ -40,39 +45,66 @@ def profile_names(folder: Traversable | None = None) -> list[str]:
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
+@cache
+def profile_schema() -> dict[str, Any]:
+    """JSON Schema of a profile without what it inherits; properties in the order of the words."""
+    return _ADAPTER.json_schema()
+
+
 def load_profile(name: str, folder: Traversable | None = None) -> FirmwareProfile:
     """Load one profile with everything it inherits.
 
-    ``folder`` None means the profiles shipped with the product. Raises ConfigError or
-    ConfigErrors naming file and key.
+    It is looked for in ``folder`` first, then among the profiles shipped with the product. Raises
+    ConfigError or ConfigErrors naming file and key.
     """
-    return _load(name, folder or shipped_profiles(), ())[0]
+    return _load(name, _folders(folder), ())[0]
+
+
+def load_profile_file(path: Path) -> FirmwareProfile:
+    """Load a profile from a file of its own; what it inherits lies beside it or is shipped."""
+    if path.suffix != ".toml":
+        raise ConfigError(str(path), "(file)", path.name, "the name of a profile, or a .toml file")
+    return load_profile(path.stem, path.parent)
+
+
+def check_profile_path(path: Path) -> None:
+    """Raise ConfigError for a path that no new profile can be written to."""
+    if path.suffix != ".toml" or not _NAME.fullmatch(path.stem):
+        allowed = "a name of a-z, 0-9 and _ that ends in .toml"
+        raise ConfigError(str(path), "(file)", path.name, allowed)
+    if path.exists():
+        raise ConfigError(str(path), "(file)", path.name, "a new file: this one is there already")
 
 
 def load_profiles(folder: Traversable | None = None) -> dict[str, FirmwareProfile]:
     """Every profile of a folder; raise ConfigErrors also when two of them claim one meter."""
-    folder = folder or shipped_profiles()
     profiles = {name: load_profile(name, folder) for name in profile_names(folder)}
     check_matches(profiles.values())
     return profiles
 
 
+def _folders(folder: Traversable | None) -> Folders:
+    return (shipped_profiles(),) if folder is None else (folder, shipped_profiles())
+
+
 def _load(
-    name: str, folder: Traversable, children: tuple[str, ...]
+    name: str, folders: Folders, children: tuple[str, ...]
 ) -> tuple[FirmwareProfile, dict[str, Any]]:
     """A profile, and the merged document that it was made from."""
     file = f"{name}.toml"
-    document = _read(name, folder, children[-1] if children else None)
+    document = _read(name, folders, children[-1] if children else None)
     base_name = document.pop("inherit", None)
+    left_out = document.pop("without", [])
     inherits: tuple[str, ...] = ()
+    inherited: dict[str, Any] = {}
     if base_name is not None:
         # The base is checked whole, by itself: its faults are told as its own.
         base, base_document = _load(
-            _base_name(base_name, (*children, name)), folder, (*children, name)
+            _base_name(base_name, (*children, name)), folders, (*children, name)
         )
         inherited = {key: value for key, value in base_document.items() if key not in _OWN_KEYS}
-        document = merge(inherited, document)
         inherits = (base.name, *base.inherits)
+    document = merge(leave_out(inherited, left_out, file), document)
     profile = validate(_ADAPTER, {**document, "name": name, "inherits": inherits}, file)
     faults = list(_faults(profile, file))
     if faults:
@@ -90,19 +122,60 @@ def _base_name(base_name: object, chain: tuple[str, ...]) -> str:
     return base_name
 
 
-def _read(name: str, folder: Traversable, child: str | None) -> dict[str, Any]:
-    asked_by, key = (f"{child}.toml", "inherit") if child else (str(folder), "profile")
-    known = profile_names(folder)
+def _read(name: str, folders: Folders, child: str | None) -> dict[str, Any]:
+    asked_by, key = (f"{child}.toml", "inherit") if child else (str(folders[0]), "profile")
+    known = {entry: folder for folder in reversed(folders) for entry in profile_names(folder)}
     if not _NAME.fullmatch(name) or name not in known:
-        hint = suggestion(name, known)
-        raise ConfigError(asked_by, key, name, f"must be one of {', '.join(known)}{hint}")
-    document = read_toml(folder / f"{name}.toml")
+        names = dict.fromkeys(entry for folder in folders for entry in profile_names(folder))
+        hint = suggestion(name, names)
+        raise ConfigError(asked_by, key, name, f"must be one of {', '.join(names)}{hint}")
+    document = read_toml(known[name] / f"{name}.toml")
     for key in _LOADER_KEYS:
         if key in document:
             raise ConfigError(
                 f"{name}.toml", key, NOT_SHOWN, "not written: the file's name and inherit say it"
             )
     return document
+
+
+def leave_out(inherited: Mapping[str, Any], places: object, file: str) -> dict[str, Any]:
+    """What a base says, without the places that the child's ``without`` names.
+
+    A place is a table (``relay``), a key of one (``quirks.no_release``) or an entry of a list
+    (``object.clock``, ``profile_generic.events/control``). Raises ConfigError for a place that
+    the base does not have.
+    """
+    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
+        raise ConfigError(file, "without", NOT_SHOWN, "must be a list of places of the base")
+    left = dict(inherited)
+    for place in places:
+        key, _, name = place.partition(".")
+        held = left.get(key)
+        members = _members(held, key) if name else {}
+        if (name or key) not in (members if name else left):
+            known = members if name and members else left
+            hint = suggestion(name or key, known)
+            text = f"must be what the base has: {', '.join(known) or 'nothing'}{hint}"
+            raise ConfigError(file, "without", place, text)
+        if not name:
+            del left[key]
+        elif isinstance(held, dict):
+            left[key] = {one: value for one, value in held.items() if one != name}
+        else:
+            left[key] = [value for one, value in members.items() if one != name]
+    return left
+
+
+def _members(held: object, key: str) -> dict[str, Any]:
+    """The entries of a table or list by the names that ``without`` knows them by."""
+    if isinstance(held, dict):
+        return held
+    if key not in _IDENTITY or not isinstance(held, list):
+        return {}
+    return {
+        "/".join(str(entry[part]) for part in _IDENTITY[key] if entry.get(part)): entry
+        for entry in held
+    }
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +233,7 @@ def _faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
     if profile.push is not None:
         yield from _twice(file, "push.setups", [str(name) for name in profile.push.setups.values()])
     yield from management_faults(profile, file)
+    yield from disagreements(profile, file)
     for index, capture in enumerate(profile.captures):
         yield from _capture_faults(profile, capture, file, f"capture[{index}]")
 

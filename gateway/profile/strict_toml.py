@@ -68,8 +68,8 @@ ObisText = Annotated[Obis, text_as(Obis.parse)]
 """``1-0:1.8.0*255`` or ``1.0.1.8.0.255``."""
 
 
-def read_toml(path: Traversable) -> dict[str, Any]:
-    """Parse a file; raise ConfigError for one that is missing, too large or no TOML."""
+def read_text(path: Traversable) -> str:
+    """A file's text; raise ConfigError for one that is missing, too large or not UTF-8."""
     try:
         with path.open("rb") as file:
             octets = file.read(MAX_FILE_OCTETS + 1)
@@ -78,8 +78,16 @@ def read_toml(path: Traversable) -> dict[str, Any]:
     if len(octets) > MAX_FILE_OCTETS:
         raise ConfigError(str(path), "(file)", len(octets), f"at most {MAX_FILE_OCTETS} octets")
     try:
-        return tomllib.loads(octets.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), "(file)", NOT_SHOWN, f"valid TOML: {error}") from None
+
+
+def read_toml(path: Traversable) -> dict[str, Any]:
+    """Parse a file; raise ConfigError as ``read_text``, or for one that is no TOML."""
+    try:
+        return tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         # The message of a decode error names line and column, never the text itself.
         raise ConfigError(str(path), "(file)", NOT_SHOWN, f"valid TOML: {error}") from None
 
@@ -114,7 +122,8 @@ def shown(value: object) -> object:
 
 _SECRET_LIKE: Final = re.compile(r"//[^/\s]*@|[0-9A-Fa-f]{32}|-----BEGIN")
 _NAMING_KEYS: Final = ("name", "log", "kind", "serial")
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+"""A key that TOML takes without quotation marks."""
 
 
 def _foreign(value: object) -> object:
@@ -155,7 +164,7 @@ def _key(place: Sequence[str | int], document: Any) -> str:
         if isinstance(step, int):
             text += f"[{' '.join([str(step), *_entry_name(document)])}]"
         else:
-            name = step if _BARE_KEY.fullmatch(step) else json.dumps(step)
+            name = step if BARE_KEY.fullmatch(step) else json.dumps(step)
             text += f".{name}" if text else name
     return text or "(file)"
 
@@ -171,22 +180,23 @@ def _entry_name(entry: Any) -> list[str]:
     if not isinstance(entry, dict):
         return []
     names = (entry.get(key) for key in _NAMING_KEYS)
-    return [name for name in names if isinstance(name, str) and _BARE_KEY.fullmatch(name)][:1]
+    return [name for name in names if isinstance(name, str) and BARE_KEY.fullmatch(name)][:1]
 
 
 def _keys_at(schema: dict[str, Any], place: Sequence[str | int]) -> list[str]:
     """The keys that the table at ``place`` may have, from its JSON Schema."""
-    node = _resolved(schema, schema)
+    node = resolved(schema, schema)
     for step in place:
         if isinstance(step, int):
             node = node.get("items", {})
         else:
             node = node.get("properties", {}).get(step) or node.get("additionalProperties", {})
-        node = _resolved(node, schema)
+        node = resolved(node, schema)
     return sorted(node.get("properties", {}))
 
 
-def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A node of a JSON Schema without its references; of alternatives the one that is no null."""
     for option in node.get("anyOf", ()):
         if option.get("type") != "null":
             node = option

@@ -19,6 +19,7 @@ from gateway.errors import UsageError
 from gateway.model import CaptureObject, ProfileKind, buffer_label
 from gateway.profile.event_words import EventCode, EventName, Name, Push, Slug
 from gateway.profile.management import Management
+from gateway.profile.quirks import Quirk
 from gateway.profile.strict_toml import ObisText, Table, suggestion, table, text_as
 
 ClientSap = Annotated[int, Field(ge=1, le=127)]
@@ -63,37 +64,20 @@ class KeyName(StrEnum):
     DEDICATED = "dedicated"
 
 
-class Quirk(StrEnum):
-    """Deviations from the standard that the core can bear; closed, and each off by default."""
-
-    FROZEN_RECEIVE_SEQUENCE = "frozen_receive_sequence"
-    """HDLC N(R) does not count what was received; such a meter is sent frames one by one."""
-    TAGGED_NOTIFICATION_DATE_TIME = "tagged_notification_date_time"
-    """DataNotification with its date-time as a tagged octet-string (09 0C ...)."""
-    TRAILING_OCTETS = "trailing_octets"
-    """Octets behind the complete value of a GET response."""
-    MISSING_USER_INFORMATION = "missing_user_information"
-    """An accepting AARE without InitiateResponse."""
-    NO_RELEASE = "no_release"
-    """RLRQ is refused or not answered: leave by closing the link."""
-    RANGE_WITHOUT_DEVIATION = "range_without_deviation"
-    """Selective access by range takes clock values only without deviation and status."""
-    GLOBAL_KEY_BESIDE_DEDICATED = "global_key_beside_dedicated"
-    """Events come under the global key within an association that has a dedicated one."""
-
-
 @table
 class Match:
     """Which meters a profile is for; a list that is empty matches every meter.
 
-    Texts are patterns where ``*`` stands for any characters and ``?`` for one. ``meter_type`` is
-    nameplate object 0-0:94.91.9*255.
+    Texts are patterns where ``*`` stands for any characters and ``?`` for one. The objects are
+    0-0:42.0.0*255 (logical device name) and of the nameplate 0-0:96.1.1*255 (manufacturer),
+    1-0:0.2.0*255 (firmware), 0-0:94.91.9*255 (meter type) and 0-0:94.91.11*255 (category).
     """
 
     logical_device_name: tuple[str, ...] = ()
     manufacturer: tuple[str, ...] = ()
     firmware: tuple[str, ...] = ()
     meter_type: tuple[int, ...] = ()
+    category: tuple[str, ...] = ()
 
 
 @table
@@ -192,6 +176,9 @@ class Attribute:
     class_id: Positive
     obis: ObisText
     attribute: Annotated[int, Field(ge=-128, le=127)] = 2
+    unlisted: bool = False
+    """Captured, but not to be read by itself (no association shows it): a number in this column
+    has no scaler anywhere, so it stays octets."""
 
     @property
     def source(self) -> CaptureObject:
@@ -243,6 +230,11 @@ class ProfileGeneric:
             raise ValueError(f"column names stand twice: {', '.join(twice)}")
 
     @property
+    def unlisted(self) -> frozenset[CaptureObject]:
+        """The columns whose scaler nobody can read."""
+        return frozenset(column.source for column in self.columns if column.unlisted)
+
+    @property
     def label(self) -> str:
         """``block_load``, or ``events/voltage``."""
         return buffer_label(self.kind, self.log)
@@ -258,6 +250,20 @@ class Relay:
     """Association with the right to operate it."""
     limiter: ObisText | None = None
     """Class 71: threshold_active 3 is read, threshold_normal 4 is written."""
+
+
+@table
+class Transformer:
+    """What a meter behind current (and voltage) transformers says of them (class 1, attribute 2).
+
+    Their product is what secondary figures are multiplied by to be those of the connection.
+    """
+
+    current_ratio: ObisText
+    voltage_ratio: ObisText | None = None
+    """None: the meter hangs on the low-voltage line itself."""
+    registers: Literal["primary", "secondary", "unknown"]
+    """Which side the registers count; "unknown": nobody multiplies before it is found out."""
 
 
 @table
@@ -299,9 +305,9 @@ class CapturedValue:
     """
 
     of: Name
-    expect: str
     scaler: Annotated[int, Field(ge=-128, le=127)] | None = None
     unit: str = ""
+    expect: str
 
 
 @table
@@ -326,6 +332,10 @@ class FirmwareProfile:
 
     name: Name
     description: Name
+    standard: str = ""
+    """Which standard's meters: ``IS 15959-2``."""
+    phases: Literal[1, 3] | None = None
+    """None where a base is for both."""
     inherits: tuple[str, ...] = ()
     """Names of the profiles beneath, nearest first."""
     match: Match | None = None
@@ -338,6 +348,8 @@ class FirmwareProfile:
     objects: Annotated[tuple[Attribute, ...], Field(alias="object")] = ()
     profile_generics: Annotated[tuple[ProfileGeneric, ...], Field(alias="profile_generic")] = ()
     relay: Relay | None = None
+    """None: a meter without a load switch, whatever a command asks for."""
+    transformer: Transformer | None = None
     display: Display | None = None
     management: Management | None = None
     events: Table[Slug, Table[EventCode, Name]] = field(default_factory=dict)

@@ -31,7 +31,7 @@ from gateway.service.meter_state import (
     Task,
     cadence_of,
 )
-from gateway.service.sessions import MeterAccess, time_rules
+from gateway.service.sessions import MeterAccess, stamped_before_s, time_rules
 from gateway.session import Session
 from gateway.store.notes import GapReason
 from gateway.store.readings import ReadingsStore
@@ -109,6 +109,10 @@ class BufferReading:
     def _cadence(self) -> Cadence:
         return cadence_of(self.meter.access.profile, self.generic, self.meter.state)
 
+    @property
+    def _stamped_before_s(self) -> int:
+        return stamped_before_s(self.generic, self._cadence.period_s)
+
     async def run(self, task: Task) -> None:
         """Read what is wanted and store it; then judge what was wanted and did not come."""
         if task.log:
@@ -139,7 +143,9 @@ class BufferReading:
             span = waiting.pop(0)
             rows = len(cadence.times(span.from_s, span.to_s))
             selected = range_of(
-                span, time_rules(self.meter.access.profile), without_deviation=not deviation
+                span.earlier(self._stamped_before_s),
+                time_rules(self.meter.access.profile),
+                without_deviation=not deviation,
             )
             try:
                 await self._take(selected, rows)
@@ -238,6 +244,8 @@ class BufferReading:
             self._rules,
             period_s=self._cadence.period_s,
             received_at_s=now_us // 1_000_000,
+            stamped_before_s=self._stamped_before_s,
+            unscaled=self.generic.unlisted,
         )
         if self.generic.kind is ProfileKind.NAMEPLATE:
             _check_nameplate(self.meter.access, rows, typed)

@@ -21,6 +21,7 @@ from gateway.dlms.reading import (
     range_of,
     read_buffer,
     read_capture_list,
+    read_capture_period,
     read_data,
 )
 from gateway.dlms.values import read_scaler_unit, to_rows, to_value
@@ -36,9 +37,15 @@ from gateway.model import (
     Row,
     Value,
 )
-from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk
+from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk, Stamp
 from gateway.service.clock import Clock
-from gateway.service.sessions import MeterAccess, SessionMaker, time_rules, unreadable
+from gateway.service.sessions import (
+    MeterAccess,
+    SessionMaker,
+    stamped_before_s,
+    time_rules,
+    unreadable,
+)
 from gateway.session import Session
 from gateway.transport.port import Transport
 
@@ -185,10 +192,14 @@ class OnDemandReader:
             raise UsageError("the session is not open")
         rules = time_rules(self._profile)
         captures = await self._session.run(read_capture_list(generic.obis, generic.scaler_profile))
+        period_s = generic.cadence_s or 0
+        if generic.stamp is Stamp.START:
+            period_s = await self._session.run(read_capture_period(generic.obis, period_s))
+        before_s = stamped_before_s(generic, period_s)
         selected = None
         if span is not None and generic.access is Access.RANGE:
             bare = Quirk.RANGE_WITHOUT_DEVIATION in self._profile.quirks
-            selected = range_of(span, rules, without_deviation=bare)
+            selected = range_of(span.earlier(before_s), rules, without_deviation=bare)
         buffer = await self._session.run(
             read_buffer(
                 generic.obis,
@@ -202,8 +213,10 @@ class OnDemandReader:
             buffer.rows,
             captures,
             rules,
-            period_s=generic.cadence_s or 0,
+            period_s=period_s,
             received_at_s=evidence.received_at_us // 1_000_000,
+            stamped_before_s=before_s,
+            unscaled=generic.unlisted,
         )
         if span is not None and selected is None:
             rows = tuple(r for r in rows if span.from_s <= r.captured_at_s <= span.to_s)

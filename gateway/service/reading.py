@@ -30,6 +30,7 @@ from gateway.poller import Poller, Priority
 from gateway.profile import Access, FirmwareProfile
 from gateway.service.buffer_reading import MeterSession
 from gateway.service.clock import Clock
+from gateway.service.identity import Identities
 from gateway.service.meter_clock import MeterClock
 from gateway.service.meter_state import (
     BufferState,
@@ -80,6 +81,8 @@ class ReadingLoop:
     watch: WireWatch
     present: Callable[[], Awaitable[None]] | None = None
     """Awaited before each round, on a wire that only the meter can open."""
+    identities: Identities | None = None
+    """Who finds the profiles of meters that nobody named one for."""
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
     renewed: dict[MeterId, MeterKeys] = field(default_factory=dict)
@@ -88,13 +91,14 @@ class ReadingLoop:
     def __post_init__(self) -> None:
         self._states = {access.meter: MeterState() for access in self.meters}
         self._called = asyncio.Event()
+        self._accesses = {access.meter: access for access in self.meters}
 
     def rows_per_day(self) -> dict[tuple[MeterId, str], int]:
         """How many rows a day has of each meter and profile that captures by the clock."""
         return {
             (access.meter, generic.kind): DAY_S
             // cadence_of(access.profile, generic, self._states[access.meter]).period_s
-            for access in self.meters
+            for access in self._accesses.values()
             for generic in access.profile.profile_generics
             if generic.kind in (ProfileKind.DAILY_LOAD, ProfileKind.BLOCK_LOAD)
         }
@@ -119,14 +123,15 @@ class ReadingLoop:
 
     async def run_once(self) -> None:
         """One round over the wire's meters; errors of a meter are counted, never raised."""
-        for access in self.meters:
-            state = self._states[access.meter]
+        for meter, state in self._states.items():
+            access = self._accesses[meter]
             # Waiting goes by the loop's clock: the wall clock may be set while we wait.
             if asyncio.get_running_loop().time() < state.not_before:
                 continue
             if self._wire_rests_s():
                 return
             try:
+                access = await self._known(access)
                 tasks = await self._due(access, state)
                 if tasks:
                     rows = self.figures.rows
@@ -323,6 +328,13 @@ class ReadingLoop:
             buffer.gaps, buffer.periods = gaps, periods or buffer.periods
             return gaps
         return buffer.gaps
+
+    async def _known(self, access: MeterAccess) -> MeterAccess:
+        """The access with the meter's own profile, which is asked for once in a run."""
+        if access.auto and self.identities is not None:
+            job = partial(self.identities.identify, access)
+            access = self._accesses[access.meter] = await self.poller.submit(job, Priority.ROUTINE)
+        return access
 
     # -- one visit ---------------------------------------------------------------------------
 

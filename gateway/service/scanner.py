@@ -13,9 +13,17 @@ from typing import Final
 
 from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import ListedObject, read_capture_list, read_data, read_object_list
-from gateway.errors import DecodeError, NoAnswer, PeerRefused, SecurityError
+from gateway.errors import (
+    DecodeError,
+    NoAnswer,
+    PeerRefused,
+    RemoteProtocolError,
+    SecurityError,
+)
 from gateway.model import CaptureList, Obis
-from gateway.profile import Association, KeyName
+from gateway.profile import Association, KeyName, Nameplate
+from gateway.service.learning import Learnt, learn
+from gateway.service.nameplate import nameplate_words, read_nameplate
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker, unreadable
 from gateway.session import Session
 from gateway.transport.port import Transport
@@ -32,6 +40,8 @@ class Outcome(StrEnum):
     NOT_ANSWERED = "linked, not associated"
     """The link is open, but whoever is there does not answer this client."""
     REJECTED = "rejected"
+    NOT_UNDERSTOOD = "not understood"
+    """It answers, and not as the protocol has it: a quirk of its make."""
     WRONG_KEY = "wrong key"
     """It answers, and one side cannot read or believe the other: key, policy or counter."""
     NO_KEYS = "not tried"
@@ -73,6 +83,25 @@ class Scanner:
         )
         return [await self._try(name, associations[name], columns) for name in names]
 
+    async def learn(self, name: str) -> tuple[Learnt, Nameplate]:
+        """All that one association shows of the meter, and what the meter says of itself.
+
+        Raises as a session does, and PeerRefused or DecodeError where it shows nothing at all.
+        """
+        time = self._access.profile.time
+        transport = self._open_transport()
+        await transport.connect()
+        try:
+            opened = await self._sessions.associate(self._access, name, transport)
+            try:
+                learnt = await opened.run(learn(time.zone_minutes, time.deviation_sign))
+                words = nameplate_words(self._access.profile)
+                return learnt, await opened.run(read_nameplate(words, Nameplate()))
+            finally:
+                await self._sessions.leave(self._access, name, opened)
+        finally:
+            await transport.close()
+
     async def _try(self, name: str, association: Association, columns: bool) -> Found:
         def found(outcome: Outcome, detail: object = "") -> Found:
             return Found(
@@ -94,6 +123,8 @@ class Scanner:
             return found(Outcome.WRONG_KEY if wrong_key else Outcome.REJECTED, refusal)
         except SecurityError as error:
             return found(Outcome.WRONG_KEY, error)
+        except RemoteProtocolError as error:
+            return found(Outcome.NOT_UNDERSTOOD, error)
         else:
             try:
                 return await self._look(name, association, opened, columns)

@@ -28,7 +28,15 @@ from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
 from gateway.errors import LocalProtocolError, NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
-from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
+from gateway.profile import (
+    Association,
+    Ciphering,
+    FirmwareProfile,
+    KeyName,
+    ProfileGeneric,
+    Quirk,
+    Stamp,
+)
 from gateway.profile import Authentication as ProfileAuthentication
 from gateway.service.clock import Clock
 from gateway.session import Session, Timing, session
@@ -76,6 +84,11 @@ def timing_of(profile: FirmwareProfile, kind: TransportKind) -> Timing:
     if kind.is_device:
         timeout_ms = min(timeout_ms, link.serial_timeout_ms)
     return Timing(answer_s=timeout_ms / 1000)
+
+
+def stamped_before_s(generic: ProfileGeneric, period_s: int) -> int:
+    """How long before its capture a row's clock stands."""
+    return period_s if generic.stamp is Stamp.START else 0
 
 
 def make_link(
@@ -130,6 +143,9 @@ class MeterAccess:
     def paced(self, transport: Transport) -> Transport:
         """The wire as this meter bears it."""
         return PacedTransport(transport, self.turnaround_s) if self.turnaround_s else transport
+
+    auto: bool = False
+    """The meter is still to be asked what it is; ``profile`` has the generic words till then."""
 
 
 class SessionMaker:

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.config import Site
 from gateway.errors import ConfigError
-from gateway.service.supervisor import site_profiles
+from gateway.service.supervisor import named_profile, site_profiles
 
 _UNSTABLE_NAME: Final = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
 
@@ -20,7 +20,7 @@ def check_site(site: Site, file: str) -> list[str]:
     profiles = site_profiles(site)
     remarks: list[str] = []
     for wire, meter in site.meters:
-        profile = profiles[meter.profile]
+        profile = profiles[named_profile(meter)]
         if meter.association not in profile.associations:
             raise ConfigError(
                 file,

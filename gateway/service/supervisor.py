@@ -24,11 +24,19 @@ from gateway.files import read_private
 from gateway.keys import Keystore
 from gateway.model import MeterId, Secret
 from gateway.poller import Poller
-from gateway.profile import FirmwareProfile, load_profile
+from gateway.profile import (
+    AUTO,
+    GENERIC_BASE,
+    FirmwareProfile,
+    check_matches,
+    load_profile,
+    load_profiles,
+)
 from gateway.service.callers import CallDesk, CallerLine, name_asker
 from gateway.service.clock import Clock, SystemClock
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
+from gateway.service.identity import Identities
 from gateway.service.jobs import JobLoop, JobRunner
 from gateway.service.meter_state import Cadences
 from gateway.service.push import PushListener, open_ports
@@ -136,7 +144,19 @@ def site_profiles(site: Site) -> dict[str, FirmwareProfile]:
     """The firmware profiles that the site's meters need. Raises ConfigError."""
     names = {meter.profile for _, meter in site.meters}
     names |= {listener.profile for listener in site.listeners}
-    return {name: load_profile(name, site.profiles) for name in sorted(names)}
+    if AUTO not in names:
+        return {name: load_profile(name, site.profiles) for name in sorted(names)}
+    # Any of them may turn out to be a meter's: those of the site before those of their name here.
+    found = load_profiles()
+    if site.profiles is not None:
+        found |= load_profiles(site.profiles)
+    check_matches(found.values())
+    return found
+
+
+def named_profile(meter: Meter) -> str:
+    """The profile that a meter is first talked to with."""
+    return GENERIC_BASE if meter.profile == AUTO else meter.profile
 
 
 def mqtt_maker(site: Site) -> UplinkMaker:
@@ -341,6 +361,9 @@ class Service:
             cadences=cadences,
             stored=self._stored,
             jitter=parts.jitter,
+            identities=Identities(
+                profiles=parts.profiles, sessions=self.sessions, readings=parts.readings
+            ),
         )
 
     def _push_listener(self, settings: PushSettings) -> PushListener:
@@ -392,7 +415,7 @@ class Service:
                 log.error("meter cannot be read", meter=meter.serial, error=str(error))
 
     def _access(self, place: Wire | Listener, meter: Meter) -> MeterAccess:
-        profile = self._parts.profiles[meter.profile]
+        profile = self._parts.profiles[named_profile(meter)]
         return MeterAccess(
             meter=meter.serial,
             profile=profile,
@@ -401,6 +424,7 @@ class Service:
             server_lower=place.server_of(meter),
             timing=timing_of(profile, place.url.kind),
             turnaround_s=_turnaround_ms(profile, meter) / 1000,
+            auto=meter.profile == AUTO,
         )
 
     def _stored(self, lane: Lane, sequence: int) -> None:

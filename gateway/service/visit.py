@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.dlms.classes import ClassId, ProfileAttribute
-from gateway.dlms.plan import DAY_S, can_be_a_period
-from gateway.dlms.reading import read_capture_list, read_data
+from gateway.dlms.reading import read_capture_list, read_capture_period
 from gateway.errors import PeerRefused, RemoteProtocolError
 from gateway.model import CaptureList, ProfileKind, TimeQuality
 from gateway.profile import ProfileGeneric
@@ -98,22 +96,11 @@ class Visit:
                 after=read.digest.hex(),
             )
         if generic.cadence_s is not None:
-            period_s = await self._capture_period(generic)
+            read_period = read_capture_period(generic.obis, generic.cadence_s)
+            period_s = await self.meter.session.run(read_period)
             state.periods = await self.meter.readings.run(
                 lambda store: store.notes.note_period(meter, kind, period_s)
             )
         state.verified_s = self.meter.now_s()
         self._verified[label] = read
         return read
-
-    async def _capture_period(self, generic: ProfileGeneric) -> int:
-        """The period the meter itself states; the profile's where it states none that can be."""
-        default_s = generic.cadence_s or DAY_S
-        try:
-            data = await self.meter.session.run(
-                read_data(ClassId.PROFILE_GENERIC, generic.obis, ProfileAttribute.CAPTURE_PERIOD)
-            )
-        except PeerRefused:
-            return default_s
-        stated_s = data.value
-        return stated_s if isinstance(stated_s, int) and can_be_a_period(stated_s) else default_s

@@ -23,6 +23,7 @@ from gateway.model import (
     row_digest,
 )
 from gateway.store.database import Database, Journal
+from gateway.store.identities import Identities
 from gateway.store.migrations import set_meta
 from gateway.store.notes import Notes
 from gateway.store.opening import OpenReport, open_database
@@ -105,6 +106,7 @@ class ReadingsStore:
         self._sources = Sources(database)
         self.pushes = Pushes(database, self.outbox, self._sources)
         self.registry = Registry(database, self.outbox)
+        self.identities = Identities(database)
         self.notes = Notes(database)
         #: rows refused for lack of room since the store was opened
         self.rows_refused = 0

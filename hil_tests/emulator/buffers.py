@@ -11,7 +11,7 @@ from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.axdr import Data
 from gateway.dlms.axdr.octets import encode_length
 from gateway.dlms.classes import CLOCK_TIME
-from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.dlms.cosem_time import DEVIATION_NOT_SPECIFIED, CosemDateTime, TimeRules, resolve
 from gateway.dlms.selective_access import EntryDescriptor, RangeDescriptor, SelectiveAccess
 from gateway.errors import DecodeError
 from gateway.model import CaptureObject
@@ -34,7 +34,8 @@ class Capture:
     """How a buffer is filled.
 
     ``times`` are the capture times held now, oldest first; ``depth`` the most it can hold. Where
-    two rows may be of one second, ``times`` are numbers of rows and ``when`` gives their times.
+    two rows may be of one second, or stamps are of the interval's start, ``when`` gives what the
+    clock column shows, and the bounds of a range mean.
     """
 
     columns: tuple[CaptureObject, ...]
@@ -124,7 +125,13 @@ class Buffer:
         if not isinstance(bound.value, bytes):
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
         try:
-            return resolve(CosemDateTime.from_octets(bound.value), self._rules).utc_s
+            time = CosemDateTime.from_octets(bound.value)
+            if (
+                self._faults.range_without_deviation
+                and time.deviation_minutes != DEVIATION_NOT_SPECIFIED
+            ):
+                raise AccessRefused(DataAccessResult.OTHER_REASON)
+            return resolve(time, self._rules).utc_s
         except DecodeError:
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED) from None
 
@@ -143,4 +150,6 @@ class Buffer:
             cells = self._cells(time)
             parts.append(head)
             parts.extend(cells[index] for index in indices)
+        if self._faults.trailing_octets:
+            parts.append(b"\x00\x00")
         return b"".join(parts)

@@ -2,6 +2,8 @@
 
 Column lists follow object dumps of real smart meters of IS 15959-2: single-phase category D1 and
 three-phase whole-current category D2. The standard fixes columns; number types are the encoding's.
+Meters behind transformers (IS 15959-3) and the older meters of IS 15959-1 have the same registers
+without a load switch; no dump of one was at hand.
 """
 
 from __future__ import annotations
@@ -22,15 +24,23 @@ PER_HOUR: Final = 3600 // QUARTER_S
 
 
 class Model(StrEnum):
-    """Meter models by their wiring."""
+    """Meter models by standard and wiring."""
 
     SINGLE_PHASE = "single_phase"
     THREE_PHASE = "three_phase"
+    CT_THREE_PHASE = "ct_three_phase"
+    PART1_SINGLE_PHASE = "part1_single_phase"
+    PART1_THREE_PHASE = "part1_three_phase"
 
     @property
     def phases(self) -> int:
         """Measured phases."""
-        return 1 if self is Model.SINGLE_PHASE else 3
+        return 1 if self in (Model.SINGLE_PHASE, Model.PART1_SINGLE_PHASE) else 3
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether it can cut its load: whole-current smart meters only."""
+        return self in (Model.SINGLE_PHASE, Model.THREE_PHASE)
 
 
 class Moment(NamedTuple):
@@ -132,6 +142,9 @@ MEASURES: Final[dict[str, Measure]] = {
     "0.0.94.91.14.255": Measure(Quantity.DURATION, lambda m: Fraction(m.on_minutes)),
     "0.0.94.91.8.255": _nothing(Quantity.DURATION),
     "1.0.94.91.14.255": _current(0),
+    "1.0.81.7.1.255": Measure(Quantity.ANGLE, lambda _: Fraction(120)),
+    "1.0.81.7.2.255": Measure(Quantity.ANGLE, lambda _: Fraction(240)),
+    "1.0.81.7.12.255": Measure(Quantity.ANGLE, lambda _: Fraction(120)),
 }
 """Registers (class 3) by logical name."""
 
@@ -201,6 +214,8 @@ BLOCK_MEASURES: Final[Mapping[str, BlockMeasure]] = {
     "1.0.9.29.0.255": _block_energy(Quantity.BLOCK_APPARENT_ENERGY, "import_vah"),
     "1.0.2.29.0.255": _block_energy(Quantity.BLOCK_ACTIVE_ENERGY, "export_wh"),
     "1.0.10.29.0.255": _block_energy(Quantity.BLOCK_APPARENT_ENERGY, "export_vah"),
+    "1.0.5.29.0.255": _block_energy(Quantity.BLOCK_REACTIVE_ENERGY, "import_varh"),
+    "1.0.8.29.0.255": BlockMeasure(Quantity.BLOCK_REACTIVE_ENERGY, lambda _: Fraction(0)),
 }
 """Registers (class 3) of the capture interval by logical name."""
 
@@ -218,6 +233,16 @@ NAMEPLATE: Final = _columns("""
     1/0.0.96.1.0/2 1/0.0.96.1.2/2 1/0.0.96.1.1/2 1/1.0.0.2.0/2
     1/0.0.94.91.9/2 1/0.0.94.91.11/2 1/0.0.94.91.12/2 1/0.0.96.1.4/2
 """)
+TRANSFORMER_RATIOS: Final = _columns("1/1.0.0.4.2/2 1/1.0.0.4.3/2")
+"""Nameplate columns of meters behind transformers, after those that all have."""
+
+_SWITCH: Final = _columns("70/0.0.96.3.10/2 71/0.0.17.0.0/3")
+_PHASE_ANGLES: Final = _columns("3/1.0.81.7.1/2 3/1.0.81.7.2/2 3/1.0.81.7.12/2")
+
+
+def _without_switch(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
+    return tuple(column for column in columns if column not in _SWITCH)
+
 
 INSTANTANEOUS: Final = {
     Model.SINGLE_PHASE: _columns("""
@@ -237,6 +262,13 @@ INSTANTANEOUS: Final = {
         71/0.0.17.0.0/3 3/1.0.5.8.0/2 3/1.0.6.8.0/2 3/1.0.7.8.0/2 3/1.0.8.8.0/2
     """),
 }
+INSTANTANEOUS.update(
+    {
+        Model.CT_THREE_PHASE: _without_switch(INSTANTANEOUS[Model.THREE_PHASE]) + _PHASE_ANGLES,
+        Model.PART1_SINGLE_PHASE: _without_switch(INSTANTANEOUS[Model.SINGLE_PHASE]),
+        Model.PART1_THREE_PHASE: _without_switch(INSTANTANEOUS[Model.THREE_PHASE]),
+    }
+)
 
 BLOCK_LOAD: Final = {
     Model.SINGLE_PHASE: _columns("""
@@ -248,7 +280,16 @@ BLOCK_LOAD: Final = {
         3/1.0.52.27.0/2 3/1.0.72.27.0/2 3/1.0.1.29.0/2 3/1.0.9.29.0/2 3/1.0.2.29.0/2
         3/1.0.10.29.0/2 1/0.0.96.10.1/2 1/0.1.96.12.5/2
     """),
+    Model.PART1_SINGLE_PHASE: _columns("""
+        8/0.0.1.0.0/2 3/1.0.12.27.0/2 3/1.0.1.29.0/2 3/1.0.9.29.0/2
+    """),
+    Model.PART1_THREE_PHASE: _columns("""
+        8/0.0.1.0.0/2 3/1.0.31.27.0/2 3/1.0.51.27.0/2 3/1.0.71.27.0/2 3/1.0.32.27.0/2
+        3/1.0.52.27.0/2 3/1.0.72.27.0/2 3/1.0.1.29.0/2 3/1.0.5.29.0/2 3/1.0.8.29.0/2
+        3/1.0.9.29.0/2
+    """),
 }
+BLOCK_LOAD[Model.CT_THREE_PHASE] = BLOCK_LOAD[Model.THREE_PHASE]
 METER_HEALTH: Final = _columns("1/0.0.96.10.1/2")
 
 Log = Literal["voltage", "current", "power", "transaction", "other", "non_rollover", "control"]
@@ -263,11 +304,11 @@ LOG_NUMBERS: Final[Mapping[Log, int]] = {
 }
 """Value group E of a log, and of the object that holds its newest code."""
 _ELECTRICAL: Final = {
-    Model.SINGLE_PHASE: """
+    1: """
         3/1.0.94.91.14/2 3/1.0.12.7.0/2 3/1.0.13.7.0/2 3/1.0.1.8.0/2 3/1.0.2.8.0/2
         1/0.0.94.91.0/2
     """,
-    Model.THREE_PHASE: """
+    3: """
         3/1.0.31.7.0/2 3/1.0.51.7.0/2 3/1.0.71.7.0/2 3/1.0.32.7.0/2 3/1.0.52.7.0/2
         3/1.0.72.7.0/2 3/1.0.33.7.0/2 3/1.0.53.7.0/2 3/1.0.73.7.0/2 3/1.0.1.8.0/2
         3/1.0.2.8.0/2 1/0.0.94.91.0/2
@@ -277,11 +318,11 @@ EVENT_LOGS: Final = {
     model: {
         log: _columns(
             f"8/0.0.1.0.0/2 1/0.0.96.11.{number}/2"
-            + (electrical if log in ("voltage", "current", "other") else "")
+            + (_ELECTRICAL[model.phases] if log in ("voltage", "current", "other") else "")
         )
         for log, number in LOG_NUMBERS.items()
     }
-    for model, electrical in _ELECTRICAL.items()
+    for model in Model
 }
 """Columns of the event logs: some hold the electrical state at the event."""
 
@@ -299,20 +340,23 @@ def _demands(group: int, zones: range) -> str:
     return " ".join(f"4/1.0.{group}.6.{zone}/{attribute}" for zone in zones for attribute in (2, 5))
 
 
+_QUADRANTS: Final = "3/1.0.5.8.0/2 3/1.0.6.8.0/2 3/1.0.7.8.0/2 3/1.0.8.8.0/2"
+
 BILLING: Final = {
     model: _columns(
         f"3/0.0.0.1.2/2 3/1.0.13.0.0/2 {_zoned(1)} {_zoned(9)} {_demands(1, zones)}"
         f" {_demands(9, zones)} 3/0.0.94.91.13/2 3/1.0.2.8.0/2 3/1.0.10.8.0/2 {more}"
     )
-    for model, zones, more in (
-        (Model.SINGLE_PHASE, range(1), ""),
-        (Model.THREE_PHASE, range(9), "3/1.0.5.8.0/2 3/1.0.6.8.0/2 3/1.0.7.8.0/2 3/1.0.8.8.0/2"),
-    )
+    for model in Model
+    for zones, more in (((range(1), "") if model.phases == 1 else (range(9), _QUADRANTS)),)
 }
 """The core that all makers share; some single-phase meters add columns of exported demand."""
+UNLISTED: Final = _columns("3/1.0.84.6.0/2")[0]
+"""Export power factor: a maker captures it with each bill, and no association shows the object."""
 
 
 def scaler_columns(columns: tuple[CaptureObject, ...]) -> tuple[CaptureObject, ...]:
     """Attribute 3 of the same registers in the same order; clock, dates and Data left out."""
-    scalers = (scaler_source(column) for column in columns if column.obis != BILLING_DATE)
+    left_out = (BILLING_DATE, UNLISTED.obis)
+    scalers = (scaler_source(column) for column in columns if column.obis not in left_out)
     return tuple(source for source in scalers if source is not None)

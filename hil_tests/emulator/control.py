@@ -20,8 +20,8 @@ _LIMITER = Obis.parse("0.0.17.0.0.255")
 _ACTIVE_POWER = Obis.parse("1.0.1.7.0.255")
 _DISCONNECT_SCRIPTS = Obis.parse("0.0.10.0.106.255")
 
-LOAD_LIMIT_W = {Model.SINGLE_PHASE: 15_120, Model.THREE_PHASE: 75_600}
-"""105 % of the highest current at 240 V, as real 10-60 A and 10-100 A meters are set."""
+LOAD_LIMIT_W = {1: 15_120, 3: 75_600}
+"""By phases: 105 % of the highest current at 240 V, as real 10-60 A and 10-100 A meters are set."""
 
 
 class LoadSwitch:
@@ -36,7 +36,7 @@ class LoadSwitch:
         self._moved = moved
         self.control_state = _CONNECTED
         self._mode = 0
-        self._limit_w = LOAD_LIMIT_W[model]
+        self._limit_w = LOAD_LIMIT_W[model.phases]
         self._encoding = encoding
         self._over_s = self._under_s = 60
 

@@ -56,6 +56,8 @@ class Quantity(Enum):
     ACTIVE_DEMAND = auto()
     APPARENT_DEMAND = auto()
     DURATION = auto()
+    BLOCK_REACTIVE_ENERGY = auto()
+    ANGLE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,12 @@ _INTEGER_FORMATS: Final = {
     Quantity.ACTIVE_DEMAND: NumberFormat(LONG_UNSIGNED, 0, 27),
     Quantity.APPARENT_DEMAND: NumberFormat(LONG_UNSIGNED, 0, 28),
     Quantity.DURATION: NumberFormat(DOUBLE_LONG_UNSIGNED, 0, 6),
+    Quantity.BLOCK_REACTIVE_ENERGY: NumberFormat(LONG_UNSIGNED, 0, 32),
+    Quantity.ANGLE: NumberFormat(LONG_UNSIGNED, -1, 8),
 }
 
 _KILO: Final = frozenset({27, 28, 29, 30, 31, 32})
-_UNSCALED: Final = frozenset({33, 35, 44, 255})
+_UNSCALED: Final = frozenset({8, 33, 35, 44, 255})
 
 
 def _as_float(quantity: Quantity) -> NumberFormat:

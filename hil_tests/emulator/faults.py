@@ -73,3 +73,23 @@ class Faults:
     """Agrees to change its speed, and does not."""
     babbles: bool = False
     """Answers the sign-on by characters that are no identification."""
+    unlisted_column: bool = False
+    """Billing captures an object that no association shows, after all others."""
+    short_scaler_profiles: bool = False
+    """Scaler profiles hold every second register of their value profile only."""
+    prepaid_at_94_91: bool = False
+    """It has its prepaid figures for the display, at 0-0:94.91.x."""
+    stamp_at_start: bool = False
+    """Block load: the clock stands at the start of the interval."""
+    range_without_deviation: bool = False
+    """A range whose times state a deviation is refused: local time alone is understood."""
+    stated_deviation_minutes: int | None = None
+    """The deviation field of every time, whatever the zone: -32768 is "not specified"."""
+    trailing_octets: bool = False
+    """Two octets stand behind every buffer that it sends."""
+    no_user_information: bool = False
+    """Its AARE accepts and says nothing of what was agreed."""
+    release_refused: bool = False
+    """It answers an RLRQ with an exception."""
+    release_unanswered: bool = False
+    """It does not answer an RLRQ."""

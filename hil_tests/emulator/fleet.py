@@ -72,6 +72,8 @@ def make_meter(
         serial=entry.serial,
         model=entry.model,
         encoding=entry.encoding,
+        maker=entry.maker,
+        firmware=entry.firmware,
         capture_period_s=entry.capture_period_s,
         policy=int(POLICIES[entry.ciphering]) >> 4,
         mechanisms=mechanisms(entry),

@@ -39,8 +39,8 @@ def make_image(version: str, size: int, seed: int = 1) -> bytes:
 class ImageStore:
     """Implements the transfer; ``version`` is what runs."""
 
-    def __init__(self, faults: Faults) -> None:
-        self.version = FIRST_VERSION
+    def __init__(self, faults: Faults, version: str = FIRST_VERSION) -> None:
+        self.version = version
         self.blocks_taken = 0
         self.initiations = 0
         self._cut_at = faults.power_cut_in_block

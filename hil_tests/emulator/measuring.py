@@ -20,6 +20,7 @@ from hil_tests.emulator.catalogue import (
     INSTANTANEOUS,
     MEASURES,
     PERIOD_MEASURES,
+    UNLISTED,
     Model,
     Moment,
 )
@@ -107,6 +108,9 @@ class Measuring:
         """A column of the billing row that closes the month before ``at_s``."""
         if column.obis == BILLING_DATE:
             return octets.date_time(at_s, self._rules)
+        if column == UNLISTED:
+            number = self._formats[Quantity.POWER_FACTOR]
+            return Data(number.tag, number.number(Fraction(1)))
         opened_s = max(self._month_start_s(at_s - 1), self._household.installed_s)
         if column.class_id == ClassId.EXTENDED_REGISTER:
             return self._demand_data(column.obis, column.attribute, opened_s, at_s)

@@ -26,11 +26,18 @@ from hil_tests.emulator.encodings import Encoding
 from hil_tests.emulator.event_logs import log_captures
 from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.household import DAY_S, Household
-from hil_tests.emulator.image import ImageStore
+from hil_tests.emulator.image import FIRST_VERSION, ImageStore
 from hil_tests.emulator.incidents import Incident, Incidents
 from hil_tests.emulator.keys import MeterKeys
 from hil_tests.emulator.measuring import Measuring
-from hil_tests.emulator.nameplate import MANUFACTURER, nameplate_objects
+from hil_tests.emulator.nameplate import (
+    MAKER,
+    MANUFACTURER,
+    count_objects,
+    nameplate_columns,
+    nameplate_objects,
+    prepaid_objects,
+)
 from hil_tests.emulator.objects import (
     METER_READER,
     PUBLIC,
@@ -76,6 +83,8 @@ class MeterSettings:
     capture_period_s: int = 1800
     policy: int = 3
     mechanisms: Mapping[str, Authentication]
+    maker: str = MAKER
+    firmware: str = FIRST_VERSION
     ciphered: bool = True
     faults: Faults = field(default_factory=Faults)
 
@@ -109,8 +118,8 @@ class Meter:
         self.push_setups = SetupObjects()
         self.powered = True
         self.configuration = Configuration(settings.capture_period_s, rules)
-        self.image = ImageStore(settings.faults)
-        self._rules = rules
+        self.image = ImageStore(settings.faults, settings.firmware)
+        self._rules = _stated(rules, settings.faults.stated_deviation_minutes)
         self._now_s = now_s
         self._started_s = now_s()
         self._gets = 0
@@ -120,7 +129,7 @@ class Meter:
         self._measuring = Measuring(
             household,
             settings.encoding,
-            rules,
+            self._rules,
             capture_period_s=settings.capture_period_s,
             energy_scaler_shift=settings.faults.energy_scaler_shift,
         )
@@ -256,18 +265,22 @@ class Meter:
             partial(secret_setter, self.keys),
         )
         yield self._clock_object()
-        yield from self.switch.objects()
+        if settings.model.has_switch:
+            yield from self.switch.objects()
         yield from self.push_setups.objects()
         yield from self.configuration.objects()
         yield self.image.object()
         yield from nameplate_objects(
             settings.model,
-            settings.encoding,
-            settings.serial,
-            version=lambda: self.image.version,
-            tampers=lambda: self.incidents.tampers,
+            serial=settings.serial,
+            device_id=MANUFACTURER + settings.serial,
+            maker=settings.maker,
+            firmware=lambda: self.image.version,
         )
+        yield from count_objects(settings.encoding, lambda: self.incidents.tampers)
         yield data_object(_STATUS_WORD, self.incidents.status_word)
+        if settings.faults.prepaid_at_94_91:
+            yield from prepaid_objects("91")
         yield from self._measuring.objects(settings.model, lambda: self._at_s)
         yield from self._profiles()
 
@@ -307,7 +320,7 @@ class Meter:
         block = catalogue.BLOCK_LOAD[model]
         if faults.extra_column:
             block += catalogue.METER_HEALTH
-        yield self._profile("0.0.94.91.10.255", self._snapshot(catalogue.NAMEPLATE))
+        yield self._profile("0.0.94.91.10.255", self._snapshot(nameplate_columns(model)))
         yield self._profile("1.0.94.91.0.255", self._snapshot(snapshot))
         yield self._profile(
             "1.0.99.1.0.255",
@@ -317,6 +330,7 @@ class Meter:
                 lambda column, at_s: self._measuring.block_data(column.obis.dotted, at_s),
                 period_s,
                 BLOCK_DAYS * DAY_S // period_s,
+                stamped_before_s=period_s if faults.stamp_at_start else 0,
             ),
         )
         yield self._profile(
@@ -330,6 +344,8 @@ class Meter:
             ),
         )
         billing = catalogue.BILLING[model]
+        if faults.unlisted_column:
+            billing += (catalogue.UNLISTED,)
         yield self._profile(
             "1.0.98.1.0.255",
             self._history(
@@ -349,7 +365,8 @@ class Meter:
             ("1.0.94.91.6.255", billing),
             ("1.0.94.91.7.255", catalogue.EVENT_LOGS[model]["voltage"]),
         ):
-            yield self._profile(name, self._snapshot(catalogue.scaler_columns(columns)))
+            every = 2 if faults.short_scaler_profiles else 1
+            yield self._profile(name, self._snapshot(catalogue.scaler_columns(columns)[::every]))
 
     def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
         """A profile of one row: the present state of its objects."""
@@ -368,12 +385,17 @@ class Meter:
         value: Callable[[CaptureObject, int], Data],
         period_s: int,
         depth: int,
+        *,
+        stamped_before_s: int = 0,
     ) -> Capture:
         """A profile of past rows; ``value`` gives a column's state at a capture time."""
 
+        def stamp(at_s: int) -> int:
+            return at_s - stamped_before_s
+
         def cell(column: CaptureObject, at_s: int) -> bytes:
             if column == CLOCK_TIME:
-                return octets.encode(octets.date_time(at_s, self._rules))
+                return octets.encode(octets.date_time(stamp(at_s), self._rules))
             if column.class_id == ClassId.DATA:
                 return self._objects[column.class_id, column.obis].get(METER_READER, 2)
             return octets.encode(value(column, at_s))
@@ -381,7 +403,7 @@ class Meter:
         def cells(at_s: int) -> tuple[bytes, ...]:
             return tuple(cell(column, at_s) for column in columns)
 
-        return Capture(columns, times, cells, period_s, depth)
+        return Capture(columns, times, cells, period_s, depth, stamp)
 
     def _profile(self, name: str, capture: Capture) -> CosemObject:
         obis = Obis.parse(name)
@@ -402,3 +424,11 @@ class Meter:
                 8: constant(octets.double_long_unsigned(capture.depth)),
             },
         )
+
+
+def _stated(rules: TimeRules, minutes: int | None) -> TimeRules:
+    """Rules of a meter whose times state a deviation of their own, and whose zone always holds."""
+    if minutes is None:
+        return rules
+    sign = rules.deviation_sign
+    return octets.StatedRules(rules.zone_minutes, sign, use_deviation=False, stated_minutes=minutes)

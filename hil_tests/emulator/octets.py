@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from gateway.dlms.axdr import Data, Tag, encode
 from gateway.dlms.cosem_time import TimeRules, from_utc
@@ -12,6 +13,13 @@ from hil_tests.emulator.encodings import NumberFormat
 NULL = Data(Tag.NULL, None)
 NOT_SPECIFIED = bytes.fromhex("FFFFFFFFFFFFFFFFFF014A00")
 """The date-time that an Indian meter sends for "never" (as captured)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedRules(TimeRules):
+    """Rules of a meter whose times state another deviation than that of its zone."""
+
+    stated_minutes: int = 0
 
 
 def octet_string(octets: bytes) -> Data:
@@ -81,7 +89,10 @@ def capture_definition(source: CaptureObject) -> Data:
 
 def date_time(utc_s: int, rules: TimeRules) -> Data:
     """A date-time in its usual dress: octet-string of 12."""
-    return octet_string(from_utc(utc_s, rules).to_octets())
+    time = from_utc(utc_s, rules)
+    if isinstance(rules, StatedRules):
+        time = replace(time, deviation_minutes=rules.stated_minutes)
+    return octet_string(time.to_octets())
 
 
 def logical_name(obis: Obis) -> Data:

@@ -17,6 +17,8 @@ from gateway.url import BAUD_RATES
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.encodings import Encoding
 from hil_tests.emulator.faults import Faults
+from hil_tests.emulator.image import FIRST_VERSION
+from hil_tests.emulator.nameplate import MAKER
 from hil_tests.emulator.trouble import Trouble
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -24,6 +26,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 _REQUIRED: Final = object()
 _SERIAL_OCTETS: Final = 13
 """Logical device names have 16 octets, three of them the manufacturer code."""
+_NAMEPLATE_OCTETS: Final = 32
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DEFAULT_ADDRESS: Final = 17
 """First physical device address that the HDLC profile leaves to makers (16 and above)."""
@@ -87,6 +90,8 @@ class MeterScenario:
     serial: str
     model: Model
     encoding: Encoding
+    maker: str
+    firmware: str
     wire: WireKind
     bus: str
     port: int
@@ -225,6 +230,15 @@ class _Table:
             raise self.fail(key, value, f"1 to {longest} letters, digits and hyphens")
         return str(value)
 
+    def text(self, key: str, longest: int, default: str) -> str:
+        """A line of printable ASCII."""
+        value = self.take(key, default)
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+            raise self.fail(key, value, "printable ASCII")
+        if not 0 < len(value) <= longest:
+            raise self.fail(key, value, f"1 to {longest} characters")
+        return value
+
     def choice(self, key: str, kind: type[_Choice], default: object = _REQUIRED) -> _Choice:
         """One of the words of an enum."""
         value = self.take(key, default)
@@ -283,6 +297,8 @@ def _meter(table: _Table, buses: tuple[BusScenario, ...]) -> MeterScenario:
         serial=table.word("serial", _SERIAL_OCTETS),
         model=table.choice("model", Model),
         encoding=table.choice("encoding", Encoding),
+        maker=table.text("maker", _NAMEPLATE_OCTETS, MAKER),
+        firmware=table.text("firmware", _NAMEPLATE_OCTETS, FIRST_VERSION),
         wire=wire,
         bus=bus,
         port=table.number("port", range(1 << 16), 0),

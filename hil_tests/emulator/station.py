@@ -5,9 +5,13 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from hashlib import shake_256
+from typing import Final
 
+from gateway.dlms.apdu import Aare, ExceptionResponse, Rlre, decode_apdu
+from gateway.dlms.apdu.results import ServiceError, StateError
 from gateway.dlms.association.server import ServerConnection
 from gateway.dlms.association.settings import Authentication, ServerSettings
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
@@ -36,6 +40,10 @@ from hil_tests.emulator.scenario import (
     WireKind,
 )
 from hil_tests.emulator.system import ASSOCIATIONS, LOGICAL_DEVICE
+
+_REFUSED_RELEASE: Final = ExceptionResponse(
+    StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED
+)
 
 POLICIES = {
     Ciphering.NONE: SecurityPolicy.NONE,
@@ -170,7 +178,7 @@ class Station:
             self._made_at = keys.changes
             make = self._offers.get(self._link.client_sap or 0)
             # A client SAP that the meter does not know gets no answer at all.
-            passed = _PassedLink(self._link, self._events)
+            passed = _PassedLink(self._link, self._events, self._scenario.faults)
             self._connection = make and ServerConnection(passed, make(), self._meter)
         if renewed:
             self._events.append(LinkOpened())
@@ -195,16 +203,19 @@ class Station:
 
 
 class _PassedLink:
-    """A link whose events were already taken: to choose the association by who called."""
+    """A link whose events were already taken: to choose the association by who called.
 
-    def __init__(self, link: Link, events: deque[LinkEvent]) -> None:
+    What the meter's faults do to the APDUs of opening and leaving is done here.
+    """
+
+    def __init__(self, link: Link, events: deque[LinkEvent], faults: Faults) -> None:
         self._events = events
         self._link = link
+        self._faults = faults
         self.releases = link.releases
         self.streams = link.streams
         self.connect = link.connect
         self.disconnect = link.disconnect
-        self.send_apdu = link.send_apdu
         self.receive_data = link.receive_data
         self.data_to_send = link.data_to_send
         self.retransmit = link.retransmit
@@ -214,9 +225,28 @@ class _PassedLink:
         """The client that opened it."""
         return self._link.client_sap
 
+    def send_apdu(self, apdu: bytes) -> None:
+        """Queue an APDU as this meter words it."""
+        worded = _worded(apdu, self._faults)
+        if worded is not None:
+            self._link.send_apdu(worded)
+
     def next_event(self) -> LinkEvent | NeedData:
         """The next event that the station passed on."""
         return self._events.popleft() if self._events else NEED_DATA
+
+
+def _worded(apdu: bytes, faults: Faults) -> bytes | None:
+    """An AARE or RLRE as a meter with these faults sends it; None where it says nothing."""
+    if faults.no_user_information and apdu[0] == Aare.TAG:
+        aare = decode_apdu(apdu)
+        if isinstance(aare, Aare) and aare.accepted:
+            return replace(aare, user_information=None).encode()
+    if faults.release_unanswered and apdu[0] == Rlre.TAG:
+        return None
+    if faults.release_refused and apdu[0] == Rlre.TAG:
+        return _REFUSED_RELEASE.encode()
+    return apdu
 
 
 class Spoiler:

@@ -151,6 +151,9 @@ faults.silent = true
 PROFILES = {
     "single_phase": "is15959_part2_single_phase",
     "three_phase": "is15959_part2_three_phase",
+    "ct_three_phase": "is15959_part3",
+    "part1_single_phase": "is15959_part1_single_phase",
+    "part1_three_phase": "is15959_part1_three_phase",
 }
 SECRETS = ("lls_password", "hls_secret", "guek", "gak")
 

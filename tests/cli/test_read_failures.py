@@ -84,7 +84,7 @@ def test_an_unknown_mechanism_is_named_by_the_standards_reason(laptop: Laptop) -
 @pytest.mark.parametrize(
     ("words", "options", "said"),
     [
-        (CLOCK, {"profile": "is15959"}, "must be one of is15959_part2"),
+        (CLOCK, {"profile": "is15960"}, "must be one of is15959, is15959_part1"),
         (CLOCK, {"url": "tcp//127.0.0.1"}, "not a transport URL"),
         (CLOCK, {"url": "tcp://127.0.0.1:4059?sever=1"}, "did you mean 'server'"),
         (CLOCK, {"url": "modbus-rtu:///dev/ttyUSB0"}, "not supported yet"),

@@ -143,3 +143,47 @@ def test_a_structure_in_a_row_is_refused() -> None:
 
 def test_a_float_that_is_no_number_has_no_value() -> None:
     assert to_value(bytes.fromhex("7FC00000"), Tag.FLOAT32, ENERGY, RULES) is None
+
+
+def test_a_clock_at_the_intervals_start_gives_the_time_of_capture_and_keeps_the_octets() -> None:
+    rows = [
+        row((Tag.OCTET_STRING, TIME), (Tag.LONG_UNSIGNED, 75)),
+        row((Tag.NULL, None), (Tag.LONG_UNSIGNED, 80)),
+        row((Tag.OCTET_STRING, b"\xff" * 12), (Tag.LONG_UNSIGNED, 85)),
+    ]
+    columns = CaptureList((CLOCK, ENERGY))
+    at_end, _ = to_rows(rows, columns, RULES, period_s=900, received_at_s=5)
+    at_start, _ = to_rows(rows, columns, RULES, period_s=900, received_at_s=5, stamped_before_s=900)
+    times = [one.captured_at_s for one in at_end]
+    assert [one.captured_at_s for one in at_start] == [times[0] + 900, times[1] + 900, 0]
+    assert [one.values for one in at_start] == [one.values for one in at_end]
+    assert [one.raw for one in at_start] == [one.raw for one in at_end]
+
+
+def test_a_row_without_a_clock_is_not_moved() -> None:
+    rows = [row((Tag.LONG_UNSIGNED, 75))]
+    found, _ = to_rows(
+        rows, CaptureList((ENERGY,)), RULES, period_s=900, received_at_s=5, stamped_before_s=900
+    )
+    assert found[0].captured_at_s == 5
+
+
+@pytest.mark.parametrize(
+    ("tag", "number"), [(Tag.INTEGER, 100), (Tag.FLOAT32, bytes.fromhex("3F800000"))]
+)
+def test_a_number_without_scaler_is_octets_only_where_the_profile_names_the_column(
+    tag: int, number: int | bytes
+) -> None:
+    bare = replace(ENERGY, scaler=None, unit=None)
+    rows = [row((Tag.LONG_UNSIGNED, 75), (tag, number))]
+    other = replace(bare, source=CaptureObject(3, Obis.parse("1-0:84.6.0*255"), 2))
+    columns = CaptureList((ENERGY, other))
+    with pytest.raises(MeterChanged, match="without its register's scaler"):
+        to_rows(rows, columns, RULES, period_s=0, received_at_s=0)
+    with pytest.raises(MeterChanged):
+        to_rows(rows, columns, RULES, period_s=0, received_at_s=0, unscaled={ENERGY.source})
+    found, _ = to_rows(rows, columns, RULES, period_s=0, received_at_s=0, unscaled={other.source})
+    assert found[0].values == (Decimal("0.75"), None)
+    known = CaptureList((ENERGY, replace(other, scaler=-2)))
+    found, _ = to_rows(rows, known, RULES, period_s=0, received_at_s=0, unscaled={other.source})
+    assert found[0].values[1] is not None, "a scaler that was read after all is used"

@@ -92,6 +92,8 @@ class Rig:
                 serial=entry.serial,
                 model=entry.model,
                 encoding=Encoding(entry.encoding),
+                maker=entry.maker,
+                firmware=entry.firmware,
                 capture_period_s=entry.capture_period_s,
                 mechanisms=mechanisms(entry),
                 ciphered=bool(POLICIES[entry.ciphering]),

@@ -22,7 +22,7 @@ from gateway.dlms.selective_access import (
 )
 from gateway.dlms.values import read_capture_objects, read_scaler_unit
 from gateway.model import CaptureObject, Obis, TimeQuality
-from hil_tests.emulator.catalogue import BLOCK_LOAD, DAILY_LOAD, INSTANTANEOUS, NAMEPLATE
+from hil_tests.emulator.catalogue import BLOCK_LOAD, DAILY_LOAD, INSTANTANEOUS, NAMEPLATE, Model
 from tests.emulator.rig import INSTALLED_S, NOW_S, RULES, Rig, meter_scenario
 
 CLOCK = Obis.parse("0-0:1.0.0*255")
@@ -103,9 +103,9 @@ def test_profiles_hold_the_columns_of_their_category(text, profile, columns):
 
 
 def test_the_two_categories_have_as_many_columns_as_real_meters():
-    single, three = (INSTANTANEOUS[model] for model in INSTANTANEOUS)
-    assert (len(single), len(three)) == (22, 35)
-    assert [len(columns) for columns in BLOCK_LOAD.values()] == [8, 13]
+    smart = (Model.SINGLE_PHASE, Model.THREE_PHASE)
+    assert [len(INSTANTANEOUS[model]) for model in smart] == [22, 35]
+    assert [len(BLOCK_LOAD[model]) for model in smart] == [8, 13]
     assert len(DAILY_LOAD) == 5
 
 

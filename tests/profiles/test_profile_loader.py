@@ -16,9 +16,12 @@ from gateway.profile import (
     Quirk,
     Time,
     load_profile,
+    load_profile_file,
     load_profiles,
     matches_overlap,
+    matching,
 )
+from gateway.profile.agreement import STATED
 from gateway.profile.matching import patterns_meet
 
 BASE = """
@@ -31,7 +34,7 @@ authentication = "lls"
 secret = "lls_password"
 [time]
 zone_minutes = 330
-deviation_sign = 1
+deviation_sign = -1
 [quirks]
 no_release = "the meter answers RLRQ with silence"
 [[object]]
@@ -361,6 +364,12 @@ TEXTS = ["".join(text) for length in range(7) for text in product("ab", repeat=l
 PATTERN = st.text("ab?*", max_size=3)
 
 
+@given(PATTERN, st.sampled_from(TEXTS))
+@settings(max_examples=200)
+def test_a_text_fits_a_pattern_as_trying_shows(pattern: str, text: str) -> None:
+    assert matching.fits(pattern, text) == fits(pattern, text)
+
+
 @given(PATTERN, PATTERN)
 @settings(max_examples=200)
 def test_patterns_meet_exactly_when_trying_all_short_texts_finds_one(one: str, other: str) -> None:
@@ -381,3 +390,115 @@ def test_a_profile_can_be_made_in_code_by_its_field_names() -> None:
     )
     assert profile.association("reader").authentication == "none"
     assert (profile.quirks, profile.objects, profile.link.window) == ({}, (), 1)
+
+
+# -- leaving out, quirks that words carry out, files ----------------------------------------------
+
+
+def test_a_child_leaves_out_tables_keys_and_entries_of_its_base(tmp_path: Path) -> None:
+    child = """
+    inherit = "base"
+    without = ["quirks.no_release", "object.clock", "events.power", "profile_generic.daily_load"]
+    description = "a make"
+    """
+    profile = load_profile("meter", write(tmp_path, base=BASE, meter=child))
+    assert (profile.quirks, profile.objects, profile.events) == ({}, (), {})
+    assert profile.profile_generics == ()
+    whole = load_profile("base", tmp_path)
+    assert whole.quirks
+    assert whole.objects
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        ('["quirks.no_relese"]', "must be what the base has: no_release; did you mean"),
+        ('["relay"]', "must be what the base has: description, association"),
+        ('["object.relay"]', "must be what the base has: clock"),
+        ('["description.x"]', "must be what the base has"),
+        ('"quirks"', "must be a list of places of the base"),
+        ("[1]", "must be a list of places of the base"),
+    ],
+)
+def test_what_the_base_does_not_have_cannot_be_left_out(
+    tmp_path: Path, places: str, says: str
+) -> None:
+    child = f'inherit = "base"\nwithout = {places}\ndescription = "d"'
+    (told,) = faults(write(tmp_path, base=BASE, meter=child))
+    assert told.startswith("meter.toml: without = ")
+    assert says in told
+
+
+def test_a_profile_without_a_base_leaves_nothing_out(tmp_path: Path) -> None:
+    (told,) = faults(write(tmp_path, meter='without = ["relay"]\n' + BASE))
+    assert "must be what the base has: nothing" in told
+
+
+BLOCK = """
+[[profile_generic]]
+kind = "block_load"
+obis = "1-0:99.1.0*255"
+cadence_s = 900
+access = "range"
+stamp = "end"
+depth_rows = 96
+columns = [{ name = "clock", class_id = 8, obis = "0-0:1.0.0*255" }]
+"""
+EXPORT_FIRST = """
+[[profile_generic]]
+kind = "daily_load"
+columns = [
+  { name = "energy_export_wh", class_id = 3, obis = "1-0:2.8.0*255" },
+  { name = "energy_import_wh", class_id = 3, obis = "1-0:1.8.0*255" },
+]
+"""
+MIRROR = """
+[display]
+amount_unit = "unknown"
+objects = [{ name = "balance", class_id = 1, obis = "0-0:94.91.24*255" }]
+"""
+STATED_WORDS = [
+    ("positive_deviation", "[time]\ndeviation_sign = 1"),
+    ("deviation_not_believed", "[time]\nuse_deviation = false"),
+    ("stamp_at_start", BLOCK.replace('"end"', '"start"')),
+    ("range_refused", BLOCK.replace('"range"', '"entry"')),
+    ("export_columns_first", EXPORT_FIRST),
+    ("unlisted_capture_object", BLOCK.replace('*255" }]', '*255", unlisted = true }]')),
+    ("prepaid_family_94_91", MIRROR),
+]
+
+
+@pytest.mark.parametrize(("quirk", "words"), STATED_WORDS)
+def test_a_deviation_and_its_reason_stand_together_or_not_at_all(
+    tmp_path: Path, quirk: str, words: str
+) -> None:
+    head = 'inherit = "base"\ndescription = "d"\n'
+    reason = f'[quirks]\n{quirk} = "seen"\n'
+    profile = load_profile("meter", write(tmp_path, base=BASE, meter=head + words + "\n" + reason))
+    assert profile.quirks[Quirk(quirk)] == "seen"
+    (told,) = faults(write(tmp_path, meter=head + words))
+    assert told.startswith(f"meter.toml: quirks.{quirk} = '(missing)': gives the reason for ")
+    (told,) = faults(write(tmp_path, meter=head + reason))
+    assert told.startswith(f"meter.toml: quirks.{quirk} = '(given)': goes with ")
+
+
+def test_every_stated_quirk_is_tried_here() -> None:
+    assert {quirk for quirk, _ in STATED_WORDS} == {quirk.value for quirk in STATED}
+
+
+def test_a_file_of_its_own_builds_on_what_is_shipped_and_on_what_lies_beside_it(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, beside='inherit = "is15959_part2_single_phase"\ndescription = "b"')
+    write(tmp_path, mine='inherit = "beside"\ndescription = "m"')
+    profile = load_profile_file(tmp_path / "mine.toml")
+    assert profile.inherits[:2] == ("beside", "is15959_part2_single_phase")
+    for path in (tmp_path / "mine", tmp_path / "none.toml"):
+        with pytest.raises(ConfigError):
+            load_profile_file(path)
+
+
+def test_a_file_goes_before_a_shipped_one_of_its_name(tmp_path: Path) -> None:
+    write(tmp_path, is15959_part2=BASE)
+    assert load_profile("is15959_part2", tmp_path).description == "a base"
+    assert load_profile("is15959_part2").description != "a base"

@@ -1,6 +1,12 @@
 """Every shipped profile proves itself: strict, unambiguous, its octets decode as it says."""
 
+from collections import Counter
+from contextlib import suppress
+from dataclasses import fields
 from decimal import Decimal
+from fnmatch import fnmatchcase as fnmatch
+from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -8,21 +14,34 @@ from gateway.dlms import axdr
 from gateway.dlms.classes import scaler_source
 from gateway.dlms.cosem_time import TimeRules, ZeroDate
 from gateway.dlms.values import to_value
+from gateway.errors import NoProfileFits
 from gateway.model import UNIT_NAMES, Column, Instant, ProfileKind, Value
 from gateway.profile import (
+    SWITCHES,
     Attribute,
     Capture,
     FirmwareProfile,
+    Match,
+    Nameplate,
     Provenance,
+    Quirk,
+    choose,
     load_profile,
     load_profiles,
     named_attributes,
     profile_names,
+    shipped_profiles,
 )
+from gateway.profile.agreement import STATED
+from gateway.profile.canonical import canonical
+from gateway.profile.index import index_page
 
 PROFILES = load_profiles()
 SINGLE = "is15959_part2_single_phase"
 THREE = "is15959_part2_three_phase"
+
+WHOLE = [profile for profile in PROFILES.values() if profile.phases is not None]
+"""Profiles that a meter is read with; the others are bases."""
 
 CAPTURES = [
     pytest.param(profile, capture, id=f"{name}: {capture.what}")
@@ -64,7 +83,10 @@ def decoded(profile: FirmwareProfile, capture: Capture) -> list[str]:
         elements = list(data.value)
     named = named_attributes(profile, capture)
     return [
-        spoken(
+        # Nobody can read the scaler of such a column: a number in it says nothing.
+        "null"
+        if named[value.of].unlisted and value.scaler is None
+        else spoken(
             to_value(
                 element.value,
                 element.tag,
@@ -107,14 +129,40 @@ def test_a_capture_of_a_row_has_a_value_for_every_column() -> None:
 
 
 def test_every_family_of_objects_has_a_capture() -> None:
-    for name in (SINGLE, THREE):
-        profile = PROFILES[name]
-        base = PROFILES["is15959_part2"]
-        proved = {c.profile for c in (*profile.captures, *base.captures)}
-        for kind in ProfileKind:
-            assert any(label.split("/")[0] == kind for label in proved), (name, kind)
-        objects = {v.of for c in (*profile.captures, *base.captures) for v in c.values}
-        assert {"clock", "relay_output_state", "load_limit_active", "balance"} <= objects
+    for profile in WHOLE:
+        captures = [
+            c for name in (profile.name, *profile.inherits) for c in PROFILES[name].captures
+        ]
+        proved = {capture.profile.split("/")[0] for capture in captures}
+        assert proved >= {generic.kind.value for generic in profile.profile_generics}, profile.name
+        objects = {value.of for capture in captures for value in capture.values}
+        assert "clock" in objects
+        if profile.relay:
+            assert {"relay_output_state", "load_limit_active"} <= objects, profile.name
+        if profile.display:
+            assert "balance" in objects
+
+
+def test_every_profile_has_proof_of_its_own() -> None:
+    assert [name for name, profile in PROFILES.items() if not profile.captures] == []
+
+
+def test_a_profile_of_float32_registers_shows_them_and_no_other_is_all_float32() -> None:
+    for profile in WHOLE:
+        shown = {
+            element.tag
+            for capture in profile.captures
+            if capture.profile == "daily_load"
+            for element in children(capture)
+        }
+        is_float = shown == {axdr.Tag.OCTET_STRING, axdr.Tag.FLOAT32}
+        assert is_float == (Quirk.FLOAT32_REGISTERS in profile.quirks), profile.name
+
+
+def children(capture: Capture) -> tuple[axdr.Data, ...]:
+    data = axdr.decode(capture.octets)
+    assert isinstance(data.value, tuple)
+    return data.value
 
 
 def test_the_raw_registers_of_a_real_meter_are_among_the_proof() -> None:
@@ -138,7 +186,8 @@ def columns(name: str, kind: ProfileKind) -> tuple[Attribute, ...]:
         (SINGLE, ProfileKind.INSTANTANEOUS, 22),
         (SINGLE, ProfileKind.BLOCK_LOAD, 8),
         (SINGLE, ProfileKind.DAILY_LOAD, 5),
-        (SINGLE, ProfileKind.BILLING, 32),
+        (SINGLE, ProfileKind.BILLING, 31),
+        (f"{SINGLE}_unlisted_column", ProfileKind.BILLING, 32),
         (THREE, ProfileKind.NAMEPLATE, 8),
         (THREE, ProfileKind.INSTANTANEOUS, 35),
         (THREE, ProfileKind.BLOCK_LOAD, 13),
@@ -156,7 +205,7 @@ def test_each_set_of_data_has_the_columns_of_the_dumps(
 def test_every_base_says_what_a_gateway_needs_for_a_meter() -> None:
     for name in (SINGLE, THREE):
         profile = load_profile(name)
-        assert profile.inherits == ("is15959_part2",)
+        assert profile.inherits == ("is15959_part2", "is15959")
         assert profile.association("public").client == 16
         assert profile.association("meter_reader").key_names == {"lls_password", "guek", "gak"}
         assert profile.association("utility_settings").authentication == "hls2"
@@ -179,3 +228,62 @@ def test_a_column_named_for_a_unit_is_one_that_has_a_scaler_or_is_a_limit() -> N
 def test_no_profile_file_lies_beside_those_that_are_checked() -> None:
     assert list(PROFILES) == profile_names()
     assert {SINGLE, THREE, "is15959_part2"} <= set(PROFILES)
+
+
+# -- matching: no meter has two profiles -----------------------------------------------------------
+
+
+def test_no_meter_fits_two_shipped_profiles_by_enumeration() -> None:
+    """Every nameplate that can be made of the words in the files and of foreign ones."""
+    claims = [p.match for p in PROFILES.values() if p.match is not None]
+    types = {n for match in claims for n in match.meter_type} | {0, None}
+    texts = {
+        word: {text for match in claims for text in getattr(match, word)} | {"other", None}
+        for word in ("logical_device_name", "manufacturer", "firmware", "category")
+    }
+    chosen = Counter[str]()
+    for meter_type, name, maker, firmware, category in product(types, *texts.values()):
+        nameplate = Nameplate(
+            logical_device_name=name,
+            manufacturer=maker,
+            firmware=firmware,
+            meter_type=meter_type,
+            category=category,
+        )
+        with suppress(NoProfileFits):
+            chosen[choose(PROFILES.values(), nameplate).name] += 1
+        fitting = [p.name for p in PROFILES.values() if p.match and fits_whole(p.match, nameplate)]
+        assert len(fitting) <= 1, nameplate
+    assert set(chosen) == {p.name for p in PROFILES.values() if p.match is not None}
+
+
+def fits_whole(match: Match, nameplate: Nameplate) -> bool:
+    """The plain meaning of ``[match]``, by the library's own patterns."""
+    return all(
+        any(
+            said == one or (isinstance(one, str) and isinstance(said, str) and fnmatch(said, one))
+            for one in wanted
+        )
+        for word in fields(match)
+        if (wanted := getattr(match, word.name))
+        for said in [getattr(nameplate, word.name)]
+    )
+
+
+def test_the_table_of_profiles_is_the_one_that_the_files_give() -> None:
+    page = Path(__file__).parents[2] / "docs" / "profiles.md"
+    assert page.read_text("utf-8") == index_page(PROFILES), (
+        "gateway profile index > docs/profiles.md"
+    )
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_file_is_in_the_one_layout(name: str) -> None:
+    text = shipped_profiles().joinpath(f"{name}.toml").read_text("utf-8")
+    assert canonical(text, name) == text, "gateway profile fmt firmware_profiles"
+
+
+def test_every_quirk_of_the_list_is_a_switch_or_stated_or_borne() -> None:
+    borne = {Quirk.FLOAT32_REGISTERS, Quirk.SHORT_SCALER_PROFILE}
+    assert {*SWITCHES, *STATED, *borne} == set(Quirk)
+    assert not SWITCHES & set(STATED)

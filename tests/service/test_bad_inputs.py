@@ -18,7 +18,6 @@ from gateway.keys import MeterKeys
 from gateway.model import Obis, ProfileKind, Secret, TimeQuality
 from gateway.service.visit import Visit
 from hil_tests.emulator.household import DAY_S
-from tests.emulator.rig import Rig, meter_scenario
 from tests.service.world import START_S, World
 
 BLOCK, DAILY = ProfileKind.BLOCK_LOAD, ProfileKind.DAILY_LOAD
@@ -37,15 +36,6 @@ def said(logs: list[Any], event: str) -> Any:
     found = [entry for entry in logs if entry["event"] == event]
     assert found, sorted({entry["event"] for entry in logs})
     return found[0]
-
-
-def changed(world: World, faults: str) -> None:
-    """The same meter from now on with other faults."""
-    keys, counters = world.rig.keys, dict(world.rig.meter.last_received)
-    world.rig = Rig(meter_scenario(faults, wire=world.wire), now_s=world.now_s)
-    world.rig.keys = keys
-    world.rig.meter.last_received.update(counters)
-    world.rig.station = type(world.rig.station)(world.rig.scenario, keys, world.rig.meter)
 
 
 def wrong(name: str) -> Any:
@@ -168,7 +158,7 @@ def test_a_changed_column_list_or_scaler_is_told_and_no_register_is_read_wrongly
 ) -> None:
     world = World(tmp_path, reading=SHORT)
     world.run(600)
-    changed(world, fault)
+    world.become(fault)
     logs = run(world, 2 * DAY_S)
     entry = said(logs, "capture list changed: rows from now on are kept under the new one")
     assert entry["before"] != entry["after"]

@@ -14,6 +14,7 @@ from gateway.dlms import axdr
 from gateway.dlms.apdu import DataNotification, EventNotification, LongInvokeId
 from gateway.dlms.security import SecurityPolicy
 from gateway.model import Obis, ProfileKind, Secret
+from gateway.profile import load_profile
 from gateway.service.push import PushFigure
 from hil_tests.emulator import octets
 from hil_tests.emulator.household import DAY_S
@@ -136,8 +137,9 @@ def test_a_plain_message_is_refused_unless_the_profile_allows_it(world: World) -
     frame = source.frame(ALERT)
     assert figures(world, frame) == {PushFigure.REFUSED: 1}
     assert world.pushes == []
-    assert world.profile.push is not None
-    world.profile = replace(world.profile, push=replace(world.profile.push, plain=True))
+    known = load_profile(world.profile)
+    assert known.push is not None
+    world.loaded[known.name] = replace(known, push=replace(known.push, plain=True))
     assert figures(world, frame) == {PushFigure.TAKEN: 1}
     assert figures(world, frame) == {PushFigure.REPEATED: 1}
 

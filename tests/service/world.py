@@ -21,10 +21,10 @@ from gateway.config.words import BackendKey
 from gateway.errors import GatewayError
 from gateway.keys import Keystore, MeterKeys, create_kek
 from gateway.model import MeterId, ProfileKind
-from gateway.profile import load_profile
+from gateway.profile import FirmwareProfile
 from gateway.service.clock import LoopClock
 from gateway.service.simulation import run_simulated
-from gateway.service.supervisor import Parts, Service
+from gateway.service.supervisor import Parts, Service, site_profiles
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
@@ -180,6 +180,9 @@ class World:
     max_octets: int | None = None
     clocks: Clocks = field(default_factory=Clocks)
     push: PushListener | None = None
+    profile: str = "is15959_part2_single_phase"
+    profiles: Path | None = None
+    """Folder of the site's own profiles."""
 
     def __post_init__(self) -> None:
         self.rig = Rig(meter_scenario(self.faults, wire=self.wire), now_s=self.now_s)
@@ -187,19 +190,26 @@ class World:
         self.key = SigningKey.generate("backend-1")
         self.backend = Backend(self.broker, self.key)
         self.port = LoopbackPort()
-        self.profile = load_profile("is15959_part2_single_phase")
+        self.loaded: dict[str, FirmwareProfile] = {}
+        """In place of what is on disk, by name."""
         self.wire_lost = False
         self.randomness = random.Random(1)
         self.logs: list[str] = []
+
+    def become(self, text: str) -> None:
+        """The same meter from now on with other faults or firmware (TOML lines)."""
+        keys, counters = self.rig.keys, dict(self.rig.meter.last_received)
+        self.rig = Rig(meter_scenario(text, wire=self.wire), now_s=self.now_s)
+        self.rig.keys = keys
+        self.rig.meter.last_received.update(counters)
+        self.rig.station = type(self.rig.station)(self.rig.scenario, keys, self.rig.meter)
 
     # -- parts ---------------------------------------------------------------------------
 
     def site(self) -> Site:
         url = "tcp://127.0.0.1:4059" if self.wire == "tcp" else "hdlc+tcp://127.0.0.1:4001"
         server = self.server if self.server is not None else (None if self.wire == "tcp" else 17)
-        meter = Meter(
-            serial=MeterId(self.serial), profile="is15959_part2_single_phase", server=server
-        )
+        meter = Meter(serial=MeterId(self.serial), profile=self.profile, server=server)
         here = self.directory
         return Site(
             gateway=Gateway(id=GATEWAY),
@@ -217,6 +227,7 @@ class World:
             reading=self.reading,
             clocks=self.clocks,
             push=self.push,
+            profiles=self.profiles,
             wires=(Wire(name="wire", url=parse_url(url), meters=(meter,)),),
         )
 
@@ -264,7 +275,7 @@ class World:
             readings=InlineStore(readings),
             counters=InlineStore(counters),
             keystore=keystore,
-            profiles={"is15959_part2_single_phase": self.profile},
+            profiles=site_profiles(site) | self.loaded,
             clock=clock,
             make_uplink=self._uplink,
             open_transport=self._transport,
