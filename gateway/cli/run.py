@@ -11,7 +11,8 @@ import click
 from gateway.cli.output import exit_codes, log_to_stderr, software_version
 from gateway.config import Site, load_site
 from gateway.service.descriptors import descriptors_needed, make_room
-from gateway.service.supervisor import Service, open_parts, site_profiles
+from gateway.service.parts import open_parts, site_profiles
+from gateway.service.supervisor import Service
 
 
 @click.command("run")

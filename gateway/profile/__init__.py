@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.profile.capture_words import Capture, CapturedValue, Provenance
 from gateway.profile.event_words import EventName, Push, PushKind
 from gateway.profile.events import event_of_code, status_changes
 from gateway.profile.loader import (
@@ -37,8 +38,6 @@ from gateway.profile.words import (
     Association,
     Attribute,
     Authentication,
-    Capture,
-    CapturedValue,
     Ciphering,
     CipheringStyle,
     Display,
@@ -47,7 +46,6 @@ from gateway.profile.words import (
     Link,
     Match,
     ProfileGeneric,
-    Provenance,
     Relay,
     Stamp,
     Time,

@@ -14,10 +14,11 @@ from pydantic import TypeAdapter
 
 from gateway.errors import ConfigError, ConfigErrors
 from gateway.profile.agreement import disagreements
+from gateway.profile.capture_words import Capture
 from gateway.profile.management import management_faults
 from gateway.profile.matching import check_matches
 from gateway.profile.strict_toml import NOT_SHOWN, read_toml, suggestion, validate
-from gateway.profile.words import Attribute, Capture, FirmwareProfile
+from gateway.profile.words import Attribute, FirmwareProfile
 
 _ADAPTER: Final = TypeAdapter(FirmwareProfile)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,63}", re.ASCII)
@@ -141,9 +142,9 @@ def _read(name: str, folders: Folders, child: str | None) -> dict[str, Any]:
 def leave_out(inherited: Mapping[str, Any], places: object, file: str) -> dict[str, Any]:
     """What a base says, without the places that the child's ``without`` names.
 
-    A place is a table (``relay``), a key of one (``quirks.no_release``) or an entry of a list
-    (``object.clock``, ``profile_generic.events/control``). Raises ConfigError for a place that
-    the base does not have.
+    A place is a table (``relay``), a key of one (``quirks.no_release``), however deep, or an entry
+    of a list (``object.clock``, ``profile_generic.events/control``). Raises ConfigError for a place
+    that the base does not have.
     """
     if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
         raise ConfigError(file, "without", NOT_SHOWN, "must be a list of places of the base")
@@ -151,6 +152,9 @@ def leave_out(inherited: Mapping[str, Any], places: object, file: str) -> dict[s
     for place in places:
         key, _, name = place.partition(".")
         held = left.get(key)
+        if isinstance(held, dict) and "." in name:
+            left[key] = leave_out(held, [name], file)
+            continue
         members = _members(held, key) if name else {}
         if (name or key) not in (members if name else left):
             known = members if name and members else left

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from gateway.errors import UsageError
 from gateway.model import CaptureObject, ProfileKind, buffer_label
+from gateway.profile.capture_words import Capture
 from gateway.profile.event_words import EventCode, EventName, Name, Push, Slug
 from gateway.profile.management import Management
 from gateway.profile.quirks import Quirk
@@ -274,56 +275,11 @@ class Display:
     objects: tuple[Attribute, ...]
 
 
-class Provenance(StrEnum):
-    """Where a capture's octets come from."""
-
-    CAPTURED = "captured"
-    SYNTHETIC = "synthetic"
-
-
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError("a date is written as a text: 2025-07-23") from None
-
-
-def _octets(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise UsageError("octets are written in hexadecimal, e.g. 12 59D7") from None
-
-
-@table
-class CapturedValue:
-    """One value that a capture's octets decode to.
-
-    ``of`` names a column or object of the profile. ``expect`` is the exact text of the value:
-    digits as the scaler leaves them, ISO 8601 with offset for a time ("" where not specified),
-    "true"/"false", hexadecimal for octets.
-    """
-
-    of: Name
-    scaler: Annotated[int, Field(ge=-128, le=127)] | None = None
-    unit: str = ""
-    expect: str
-
-
-@table
-class Capture:
-    """Octets, and exactly what they mean under this profile: the proof that travels with it.
-
-    ``profile`` names the buffer that a row belongs to, "" for the value of a single object. One
-    value: ``octets`` are its A-XDR data; more: a structure of them.
-    """
-
-    what: Name
-    profile: str = ""
-    provenance: Provenance
-    source: Name
-    octets: Annotated[bytes, text_as(_octets)]
-    values: Annotated[tuple[CapturedValue, ...], Field(min_length=1)]
 
 
 @table

@@ -23,6 +23,7 @@ from gateway.errors import MeterChanged, PeerRefused
 from gateway.model import Batch, CaptureList, Evidence, ProfileKind, Row, TimeQuality
 from gateway.profile import Access, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
+from gateway.service.core_settings import stamped_before_s, time_rules
 from gateway.service.events import event_messages, new_entries
 from gateway.service.meter_state import (
     BufferState,
@@ -31,7 +32,7 @@ from gateway.service.meter_state import (
     Task,
     cadence_of,
 )
-from gateway.service.sessions import MeterAccess, stamped_before_s, time_rules
+from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.notes import GapReason
 from gateway.store.readings import ReadingsStore

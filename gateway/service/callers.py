@@ -24,8 +24,9 @@ from gateway.dlms.classes import VALUE, ClassId
 from gateway.dlms.reading import read_data
 from gateway.errors import GatewayError, LinkLost, UsageError
 from gateway.profile import FirmwareProfile
+from gateway.service.core_settings import make_connection, make_link
 from gateway.service.scanner import DEVICE_NAME
-from gateway.service.sessions import PUBLIC, make_connection, make_link
+from gateway.service.sessions import PUBLIC
 from gateway.session import Timing, session
 from gateway.transport.called import CalledTransport, listener_context
 from gateway.transport.port import Transport

@@ -15,7 +15,8 @@ from gateway.errors import PeerRefused
 from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
 from gateway.model import Batch, CaptureList, MeterId, ProfileKind, Row, row_digest
 from gateway.profile import FirmwareProfile, ProfileGeneric, Quirk, event_of_code
-from gateway.service.sessions import MeterAccess, time_rules
+from gateway.service.core_settings import time_rules
+from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.outbox import NewMessage
 from gateway.store.readings import ReadingsStore

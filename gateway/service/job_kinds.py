@@ -33,8 +33,8 @@ from gateway.errors import UsageError
 from gateway.model import DATA_TYPE_NAMES, CaptureObject
 from gateway.poller import Priority
 from gateway.profile import FirmwareProfile, Management, SecretName, Setting, SettingName
+from gateway.service.core_settings import time_rules
 from gateway.service.reader import parse_time
-from gateway.service.sessions import time_rules
 
 
 class JobKind(StrEnum):

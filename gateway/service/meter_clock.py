@@ -14,8 +14,9 @@ from gateway.dlms.reading import read_clock
 from gateway.errors import GatewayError, PeerRefused, Preempted
 from gateway.model import TimeQuality
 from gateway.service.clock import Clock
+from gateway.service.core_settings import time_rules
 from gateway.service.meter_state import Cadences, MeterState, ReadingFigures, cadence_of
-from gateway.service.sessions import MeterAccess, time_rules
+from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.readings import ReadingsStore
 from gateway.store.thread import StoreDoor

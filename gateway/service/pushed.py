@@ -20,8 +20,9 @@ from gateway.events import EventKind, EventSource, MeterEvent
 from gateway.model import Batch, Evidence, Obis, ProfileKind, Row, TimeQuality
 from gateway.profile import FirmwareProfile, PushKind, event_of_code, status_changes
 from gateway.service.clock import Clock
+from gateway.service.core_settings import time_rules
 from gateway.service.events import EVENT_CODE, messages_of
-from gateway.service.sessions import MeterAccess, time_rules
+from gateway.service.sessions import MeterAccess
 from gateway.store.outbox import NewMessage
 from gateway.store.pushes import PushedMessage
 from gateway.store.readings import ReadingsStore

@@ -39,13 +39,8 @@ from gateway.model import (
 )
 from gateway.profile import Access, FirmwareProfile, ProfileGeneric, Quirk, Stamp
 from gateway.service.clock import Clock
-from gateway.service.sessions import (
-    MeterAccess,
-    SessionMaker,
-    stamped_before_s,
-    time_rules,
-    unreadable,
-)
+from gateway.service.core_settings import stamped_before_s, time_rules
+from gateway.service.sessions import MeterAccess, SessionMaker, unreadable
 from gateway.session import Session
 from gateway.transport.port import Transport
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.config import Site
 from gateway.errors import ConfigError
-from gateway.service.supervisor import named_profile, site_profiles
+from gateway.service.parts import named_profile, site_profiles
 
 _UNSTABLE_NAME: Final = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
 

@@ -6,183 +6,40 @@ All that touches the world is in ``Parts``, so that the whole service runs in a 
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
 from collections import ChainMap
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from gateway.config import CallingMeter, Clocks, Listener, Meter, Site, Wire
+from gateway.config import CallingMeter, Site
 from gateway.config import PushListener as PushSettings
-from gateway.dlms.meter_time import ClockPolicy
 from gateway.errors import ConfigError, GatewayError
-from gateway.files import read_private
-from gateway.keys import Keystore
-from gateway.model import MeterId, Secret
-from gateway.poller import Poller
-from gateway.profile import (
-    AUTO,
-    GENERIC_BASE,
-    FirmwareProfile,
-    check_matches,
-    load_profile,
-    load_profiles,
-)
-from gateway.service.callers import CallDesk, CallerLine, name_asker
-from gateway.service.clock import Clock, SystemClock
+from gateway.model import MeterId
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
-from gateway.service.identity import Identities
 from gateway.service.jobs import JobLoop, JobRunner
-from gateway.service.meter_state import Cadences
-from gateway.service.push import PushListener, open_ports
+from gateway.service.parts import Parts, UplinkMaker
+from gateway.service.push import PushListener
 from gateway.service.pushed import PushKeeper
-from gateway.service.reading import ReadingLoop
-from gateway.service.sessions import MeterAccess, SessionMaker, timing_of
+from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.uplink import UplinkLoop
-from gateway.service.wire_watch import WireWatch
+from gateway.service.wiring import Wiring
 from gateway.store.counters import CounterStore
-from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
 from gateway.store.retention import Budget
 from gateway.store.stream import STREAM
-from gateway.store.thread import StoreDoor, StoreThread
-from gateway.store.witness import Witness
-from gateway.transport import OpeningPace, Transport, open_transport
-from gateway.transport.listener import PushPort
-from gateway.uplink import topics
-from gateway.uplink.mqtt import MqttUplink
 from gateway.uplink.notices import Birth, StreamPosition, presence
 from gateway.uplink.outbox import Lane, PumpSettings
-from gateway.uplink.port import Presence, PresenceMaker, TlsFiles, Uplink
-from gateway.uplink.settings import MqttSettings, MqttVersion
+from gateway.uplink.port import Presence, Uplink
 from gateway.uplink.signature import TrustedKey, VerifyingKeys
-from gateway.uplink.topics import Kind
-from gateway.url import TransportUrl
 
 log = structlog.get_logger()
 
 _RESTART_S: Final = 5
-_DEVICE_RESTS_S: Final = (0.3, 5)
-"""How long a device that is gone is not looked for, at first and later: looking costs nothing."""
-_HOST_RESTS_S: Final = (15, 300)
-"""The same for a host on the network."""
 _MIB: Final = 1 << 20
 _DAY_S: Final = 86_400
-UplinkMaker = Callable[[PresenceMaker], Uplink]
-
-
-@dataclass(kw_only=True)
-class Parts:
-    """Everything the service uses that is not its own logic."""
-
-    readings: StoreDoor[ReadingsStore]
-    counters: StoreDoor[CounterStore]
-    jobs: StoreDoor[JobStore]
-    keystore: Keystore
-    profiles: Mapping[str, FirmwareProfile]
-    clock: Clock
-    make_uplink: UplinkMaker | None
-    open_transport: Callable[[TransportUrl], Transport] = open_transport
-    open_ports: Callable[[PushSettings], Sequence[PushPort]] = open_ports
-    random_bytes: Callable[[int], bytes] = secrets.token_bytes
-    jitter: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
-
-    async def close(self) -> None:
-        """Close the stores."""
-        await self.readings.close()
-        await self.counters.close()
-        await self.jobs.close()
-
-
-async def open_parts(site: Site, profiles: Mapping[str, FirmwareProfile]) -> Parts:
-    """The real parts of a site. Raises ConfigError, StoreError."""
-    clock = SystemClock(trusted=site.gateway.trust_host_clock)
-    stores = site.stores
-    witness = Witness(stores.witness)
-    keystore = Keystore.open(stores.keystore, stores.kek_file)
-    counters = await StoreThread.open(
-        lambda: CounterStore.open(
-            stores.counters,
-            gateway_id=site.gateway.id,
-            witness=witness,
-            random_bytes=secrets.token_bytes,
-        ),
-        name="counters",
-    )
-    readings = await StoreThread.open(
-        lambda: ReadingsStore.open(
-            stores.readings,
-            gateway_id=site.gateway.id,
-            witness=witness,
-            random_bytes=secrets.token_bytes,
-            now_us=clock.now_us(),
-            zone_minutes=site.gateway.zone_minutes,
-            # A hard bound above the budget that trimming keeps, whatever meters send.
-            max_octets=stores.max_mib * _MIB * 5 // 4,
-        ),
-        name="readings",
-    )
-    jobs = await StoreThread.open(lambda: JobStore.open(stores.jobs_file), name="jobs")
-    return Parts(
-        readings=readings,
-        counters=counters,
-        jobs=jobs,
-        keystore=keystore,
-        profiles=profiles,
-        clock=clock,
-        make_uplink=None if site.uplink is None else mqtt_maker(site),
-        open_transport=partial(open_transport, pace=OpeningPace(site.reading.connections_per_s)),
-    )
-
-
-def site_profiles(site: Site) -> dict[str, FirmwareProfile]:
-    """The firmware profiles that the site's meters need. Raises ConfigError."""
-    names = {meter.profile for _, meter in site.meters}
-    names |= {listener.profile for listener in site.listeners}
-    if AUTO not in names:
-        return {name: load_profile(name, site.profiles) for name in sorted(names)}
-    # Any of them may turn out to be a meter's: those of the site before those of their name here.
-    found = load_profiles()
-    if site.profiles is not None:
-        found |= load_profiles(site.profiles)
-    check_matches(found.values())
-    return found
-
-
-def named_profile(meter: Meter) -> str:
-    """The profile that a meter is first talked to with."""
-    return GENERIC_BASE if meter.profile == AUTO else meter.profile
-
-
-def mqtt_maker(site: Site) -> UplinkMaker:
-    """How to make the uplink of a site that has one."""
-    uplink = site.uplink
-    if uplink is None:
-        raise ConfigError("site", "uplink", None, "is needed")
-    password: Secret | None = None
-    if uplink.password_file is not None:
-        password = Secret(read_private(uplink.password_file, max_octets=1 << 10).strip())
-    tls = uplink.tls
-    settings = MqttSettings(
-        host=uplink.host,
-        port=uplink.port,
-        client_id=uplink.client_id or site.gateway.id,
-        tls=None if tls is None else TlsFiles(tls.ca_file, tls.certificate_file, tls.key_file),
-        username=uplink.username,
-        password=password,
-        version=MqttVersion(uplink.mqtt_version),
-        subscriptions=tuple(
-            topics.plain(site.gateway.id, kind) for kind in (Kind.COMMIT, Kind.ACCOUNT)
-        ),
-        window=uplink.window,
-    )
-    jitter = random.SystemRandom().random
-    return lambda maker: MqttUplink(settings, jitter=jitter, presence=maker)
 
 
 class Service:
@@ -196,9 +53,8 @@ class Service:
         self._position = StreamPosition(stream=STREAM, epoch="0" * 16, sequence=0)
         self.uplink: UplinkLoop | None = None
         self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
-        self.wires = [self._wire_loop(wire) for wire in site.wires]
-        self.desks: list[CallDesk] = []
-        self.wires += [loop for listener in site.listeners for loop in self._desk(listener)]
+        wiring = Wiring(site, parts, self.sessions, self._stored)
+        self.wires, self.desks = wiring.loops, wiring.desks
         self.jobs = self._job_loop()
         self.coverage = CoverageWatch(
             readings=parts.readings,
@@ -313,59 +169,6 @@ class Service:
             more_figures=self._figures,
         )
 
-    def _wire_loop(self, wire: Wire) -> ReadingLoop:
-        poller = Poller(
-            wire.name, lambda: self._parts.open_transport(wire.url), gap_s=wire.gap_ms / 1000
-        )
-        rests_s = _DEVICE_RESTS_S if wire.url.kind.is_device else _HOST_RESTS_S
-        return self._reading_loop(wire, wire.meters, poller, rests_s)
-
-    def _desk(self, listener: Listener) -> Iterator[ReadingLoop]:
-        """The loops of the meters that dial in to a listener, and the desk that takes the calls."""
-        profile = self._parts.profiles[listener.profile]
-        lines = [CallerLine(meter) for meter in listener.meters]
-        ask_name = name_asker(listener, profile, self._parts.random_bytes)
-        self.desks.append(CallDesk(listener, lines, ask_name))
-        for line in lines:
-            poller = Poller(line.known.serial, line.transport)
-            loop = self._reading_loop(listener, (line.known,), poller, _DEVICE_RESTS_S)
-            loop.present, line.on_call = line.present, loop.called
-            yield loop
-
-    def _reading_loop(
-        self,
-        place: Wire | Listener,
-        meters: Sequence[Meter],
-        poller: Poller,
-        rests_s: tuple[float, float],
-    ) -> ReadingLoop:
-        parts, reading = self._parts, self._site.reading
-        cadences = Cadences(
-            instantaneous_s=reading.instantaneous_s,
-            nameplate_s=reading.nameplate_s,
-            events_s=reading.events_s,
-            daily_days=reading.daily_days,
-            block_days=place.block_days or reading.block_days,
-            drift_limit_s=reading.drift_limit_s,
-            verify_capture_list_s=reading.verify_capture_list_s,
-            clocks=_clock_policy(self._site.clocks),
-        )
-        return ReadingLoop(
-            meters=tuple(self._accesses(place, meters)),
-            associations={meter.serial: meter.association for meter in meters},
-            poller=poller,
-            watch=WireWatch(wire=poller.name, rests_s=rests_s, jitter=parts.jitter),
-            sessions=self.sessions,
-            readings=parts.readings,
-            clock=parts.clock,
-            cadences=cadences,
-            stored=self._stored,
-            jitter=parts.jitter,
-            identities=Identities(
-                profiles=parts.profiles, sessions=self.sessions, readings=parts.readings
-            ),
-        )
-
     def _push_listener(self, settings: PushSettings) -> PushListener:
         parts = self._parts
         at: dict[str, list[MeterId]] = {}
@@ -406,48 +209,12 @@ class Service:
             if loop.poller is self.jobs.wires[access.meter][0]:
                 loop.renewed[access.meter] = access.keys
 
-    def _accesses(self, place: Wire | Listener, meters: Sequence[Meter]) -> Iterator[MeterAccess]:
-        """The meters that can be read; one without keys is told and costs the others nothing."""
-        for meter in meters:
-            try:
-                yield self._access(place, meter)
-            except GatewayError as error:
-                log.error("meter cannot be read", meter=meter.serial, error=str(error))
-
-    def _access(self, place: Wire | Listener, meter: Meter) -> MeterAccess:
-        profile = self._parts.profiles[named_profile(meter)]
-        return MeterAccess(
-            meter=meter.serial,
-            profile=profile,
-            keys=self._parts.keystore.get(meter.keys_of),
-            kind=place.url.kind,
-            server_lower=place.server_of(meter),
-            timing=timing_of(profile, place.url.kind),
-            turnaround_s=_turnaround_ms(profile, meter) / 1000,
-            auto=meter.profile == AUTO,
-        )
-
     def _stored(self, lane: Lane, sequence: int) -> None:
         self._position = StreamPosition(
             stream=STREAM, epoch=self._position.epoch, sequence=sequence
         )
         if self.uplink is not None:
             self.uplink.stored(lane)
-
-
-def _clock_policy(clocks: Clocks) -> ClockPolicy | None:
-    if not clocks.set:
-        return None
-    return ClockPolicy(
-        above_s=clocks.above_s,
-        most_s=clocks.most_s,
-        margin_s=clocks.margin_s,
-        crossing=clocks.crossing,
-    )
-
-
-def _turnaround_ms(profile: FirmwareProfile, meter: Meter) -> int:
-    return profile.link.turnaround_ms if meter.turnaround_ms is None else meter.turnaround_ms
 
 
 async def _kept_up(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -11,15 +11,15 @@ from typing import Final
 from gateway.dlms.apdu.results import ActionResult, DataAccessResult
 from gateway.dlms.association.port import AccessRefused
 from gateway.dlms.association.settings import Authentication
-from gateway.dlms.axdr import Data, Tag
-from gateway.dlms.classes import CLOCK, CLOCK_TIME, ClassId, ClockMethod
-from gateway.dlms.cosem_time import CosemDateTime, TimeRules, resolve
+from gateway.dlms.axdr import Data
+from gateway.dlms.classes import CLOCK_TIME, ClassId
+from gateway.dlms.cosem_time import TimeRules
 from gateway.dlms.selective_access import SelectiveAccess
-from gateway.errors import DecodeError
 from gateway.model import CaptureObject, Obis
 from hil_tests.emulator import catalogue, octets
 from hil_tests.emulator.buffers import Buffer, Capture
 from hil_tests.emulator.catalogue import Model
+from hil_tests.emulator.clock import MeterClock
 from hil_tests.emulator.configuration import Configuration
 from hil_tests.emulator.control import LoadSwitch
 from hil_tests.emulator.encodings import Encoding
@@ -68,7 +68,6 @@ from hil_tests.emulator.truth import (
 
 _FIFO: Final = 1
 _STATUS_WORD: Final = "0.0.94.91.18.255"
-_SHIFT_MOST_S: Final = 900
 _NOTHING: Final = CaptureObject(0, Obis(bytes(6)), 0)
 """sort_object of a profile that is not sorted."""
 
@@ -120,12 +119,10 @@ class Meter:
         self.configuration = Configuration(settings.capture_period_s, rules)
         self.image = ImageStore(settings.faults, settings.firmware)
         self._rules = _stated(rules, settings.faults.stated_deviation_minutes)
-        self._now_s = now_s
-        self._started_s = now_s()
+        self.time = MeterClock(
+            self._rules, settings.faults, now_s, sane_from_s=household.installed_s
+        )
         self._gets = 0
-        self._offset_s = settings.faults.clock_offset_s
-        self._clock_lost = settings.faults.clock_at_1970
-        self._at_s = self._started_s + self._offset_s
         self._measuring = Measuring(
             household,
             settings.encoding,
@@ -141,7 +138,7 @@ class Meter:
 
     def held_times(self, profile: str) -> list[int]:
         """Capture times that a profile's buffer holds now, each once, rising; for the oracle."""
-        self._at_s = self._now_s() + self._offset_s
+        self.time.look()
         return self._buffers[Obis.parse(profile)].held_times()
 
     def get(
@@ -153,7 +150,7 @@ class Meter:
         access: SelectiveAccess | None,
     ) -> bytes:
         """A-XDR of one attribute; raise AccessRefused."""
-        self._at_s = self._now_s() + self._offset_s
+        self.time.look()
         target = self._find(association, class_id, obis)
         if class_id == ClassId.CLOCK and self.settings.faults.clock_refused:
             raise AccessRefused(DataAccessResult.READ_WRITE_DENIED)
@@ -171,7 +168,7 @@ class Meter:
 
     def set(self, association: str, class_id: int, obis: Obis, attribute: int, data: bytes) -> None:
         """Write one attribute from A-XDR; raise AccessRefused."""
-        self._at_s = self._now_s() + self._offset_s
+        self.time.look()
         target = self._find(association, class_id, obis)
         target.set(association, attribute, decoded(data, DataAccessResult.TYPE_UNMATCHED))
 
@@ -179,7 +176,7 @@ class Meter:
         self, association: str, class_id: int, obis: Obis, method: int, data: bytes | None
     ) -> bytes | None:
         """Invoke a method; raise AccessRefused."""
-        self._at_s = self._now_s() + self._offset_s
+        self.time.look()
         target = self._find(association, class_id, obis)
         given = None if data is None else decoded(data, ActionResult.TYPE_UNMATCHED)
         target.invoke(association, method, given)
@@ -189,19 +186,19 @@ class Meter:
 
     def happen(self, incident: Incident, *, ended: bool = False) -> None:
         """Let something happen to it now. Without supply it answers nobody."""
-        self._at_s = self._now_s() + self._offset_s
+        self.time.look()
         if incident is Incident.POWER_CUT and ended:
             self.powered = True
-        self.incidents.happen(incident, self._clock_s(), ended=ended)
+        self.incidents.happen(incident, self.time.shown_s(), ended=ended)
         if incident is Incident.POWER_CUT:
             self.powered = ended
 
     def _switched(self, connected: bool) -> None:
-        self.incidents.happen(Incident.LOAD_DISCONNECTED, self._clock_s(), ended=connected)
+        self.incidents.happen(Incident.LOAD_DISCONNECTED, self.time.shown_s(), ended=connected)
 
     def is_away(self) -> bool:
         """Let what is scheduled happen; whether the meter restarts and answers nothing."""
-        now_s = self._now_s() + self._offset_s
+        now_s = self.time.look()
         if self.configuration.tick(now_s):
             with suppress(AccessRefused):
                 self.image.activate()
@@ -226,30 +223,7 @@ class Meter:
 
     def clock(self) -> Data:
         """The date-time that its clock showed at the last request or incident."""
-        return octets.date_time(self._clock_s(), self._rules)
-
-    def _clock_s(self) -> int:
-        """What its clock shows; its buffers go on as before when the clock is lost."""
-        return self._at_s - self._started_s if self._clock_lost else self._at_s
-
-    def _set_clock(self, data: Data) -> None:
-        if data.tag not in {Tag.OCTET_STRING, Tag.DATE_TIME} or not isinstance(data.value, bytes):
-            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED)
-        try:
-            wanted = resolve(CosemDateTime.from_octets(data.value), self._rules).utc_s
-        except DecodeError:
-            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED) from None
-        if wanted is None or wanted < self.household.installed_s:
-            raise AccessRefused(DataAccessResult.OTHER_REASON)
-        self._clock_lost = False
-        self._offset_s += wanted - self._at_s
-
-    def _shift_clock(self, data: Data | None) -> None:
-        if data is None or data.tag != Tag.LONG or not isinstance(data.value, int):
-            raise AccessRefused(ActionResult.TYPE_UNMATCHED)
-        if abs(data.value) > _SHIFT_MOST_S:
-            raise AccessRefused(ActionResult.OTHER_REASON)
-        self._offset_s += data.value
+        return self.time.shown()
 
     # -- objects -----------------------------------------------------------------------------
 
@@ -264,7 +238,7 @@ class Meter:
             lambda name: settings.ciphered and name != PUBLIC,
             partial(secret_setter, self.keys),
         )
-        yield self._clock_object()
+        yield self.time.object()
         if settings.model.has_switch:
             yield from self.switch.objects()
         yield from self.push_setups.objects()
@@ -281,32 +255,11 @@ class Meter:
         yield data_object(_STATUS_WORD, self.incidents.status_word)
         if settings.faults.prepaid_at_94_91:
             yield from prepaid_objects("91")
-        yield from self._measuring.objects(settings.model, lambda: self._at_s)
+        yield from self._measuring.objects(settings.model, lambda: self.time.at_s)
         yield from self._profiles()
 
     def _listed(self) -> Iterable[CosemObject]:
         return self._objects.values()
-
-    def _clock_object(self) -> CosemObject:
-        never = octets.octet_string(octets.NOT_SPECIFIED)
-        zone = self._rules.zone_minutes * self._rules.deviation_sign
-        return CosemObject(
-            class_id=ClassId.CLOCK,
-            obis=CLOCK,
-            attributes={
-                2: self.clock,
-                3: constant(Data(Tag.LONG, zone)),
-                4: lambda: octets.unsigned(int(self._clock_lost)),
-                5: constant(never),
-                6: constant(never),
-                7: constant(octets.integer(0)),
-                8: constant(octets.boolean(False)),
-                9: constant(octets.enum(1)),
-            },
-            setters={2: self._set_clock},
-            methods={ClockMethod.SHIFT_TIME: self._shift_clock},
-            public=True,
-        )
 
     # -- profiles ----------------------------------------------------------------------------
 
@@ -326,7 +279,7 @@ class Meter:
             "1.0.99.1.0.255",
             self._history(
                 block,
-                lambda: block_ends(self.household, self._at_s, period_s),
+                lambda: block_ends(self.household, self.time.at_s, period_s),
                 lambda column, at_s: self._measuring.block_data(column.obis.dotted, at_s),
                 period_s,
                 BLOCK_DAYS * DAY_S // period_s,
@@ -337,7 +290,7 @@ class Meter:
             "1.0.99.2.0.255",
             self._history(
                 daily,
-                lambda: midnights(self.household, self._at_s, DAILY_ROWS),
+                lambda: midnights(self.household, self.time.at_s, DAILY_ROWS),
                 lambda column, at_s: self._measuring.register_data(column.obis.dotted, at_s),
                 DAY_S,
                 DAILY_ROWS,
@@ -350,7 +303,7 @@ class Meter:
             "1.0.98.1.0.255",
             self._history(
                 billing,
-                lambda: month_starts(self.household, self._at_s, BILLING_ROWS),
+                lambda: month_starts(self.household, self.time.at_s, BILLING_ROWS),
                 self._measuring.billing_data,
                 0,
                 BILLING_ROWS,
@@ -370,7 +323,7 @@ class Meter:
 
     def _snapshot(self, columns: tuple[CaptureObject, ...]) -> Capture:
         """A profile of one row: the present state of its objects."""
-        return Capture(columns, lambda: (self._at_s,), lambda _: self._cells(columns), 0, 1)
+        return Capture(columns, lambda: (self.time.at_s,), lambda _: self._cells(columns), 0, 1)
 
     def _cells(self, columns: tuple[CaptureObject, ...]) -> tuple[bytes, ...]:
         return tuple(

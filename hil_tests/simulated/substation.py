@@ -20,8 +20,9 @@ from gateway.keys import Keystore, create_kek, load_keys_file
 from gateway.model import MeterId
 from gateway.profile import load_profile
 from gateway.service.clock import LoopClock
+from gateway.service.parts import Parts
 from gateway.service.simulation import run_simulated
-from gateway.service.supervisor import Parts, Service
+from gateway.service.supervisor import Service
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore

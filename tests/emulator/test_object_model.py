@@ -362,7 +362,7 @@ def test_a_clock_is_not_set_to_nonsense(data):
 def test_a_snapshot_is_of_one_instant():
     ticks = iter(range(NOW_S, NOW_S + 100))
     meter = rig()
-    meter.meter._now_s = lambda: next(ticks)
+    meter.meter.time._now_s = lambda: next(ticks)
     (row,) = rows(meter, SNAPSHOT)
     columns = [c.obis for c in INSTANTANEOUS[meter.scenario.model]]
     energy = columns.index(ENERGY)

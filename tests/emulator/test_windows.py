@@ -14,7 +14,7 @@ from gateway.dlms.link import Link
 from gateway.dlms.plan import Span
 from gateway.dlms.reading import Buffer
 from gateway.profile import Quirk, load_profile
-from gateway.service.sessions import make_link
+from gateway.service.core_settings import make_link
 from gateway.service.simulation import run_simulated
 from gateway.session import Timing, session
 from gateway.transport.port import Transport

@@ -16,6 +16,7 @@ from gateway.errors import UsageError
 from gateway.model import Obis
 from gateway.poller import Priority
 from gateway.profile import FirmwareProfile, load_profile
+from gateway.service.core_settings import time_rules
 from gateway.service.job_kinds import (
     JobKind,
     plan_job,
@@ -23,7 +24,6 @@ from gateway.service.job_kinds import (
     read_parameters,
     rotated_secrets,
 )
-from gateway.service.sessions import time_rules
 
 BASE = load_profile("is15959_part2_single_phase")
 NOW_S = 1_777_617_062

@@ -12,7 +12,8 @@ from gateway.config import Reading
 from gateway.errors import ConfigErrors
 from gateway.model import ProfileKind
 from gateway.profile import AUTO
-from gateway.service.supervisor import Service, site_profiles
+from gateway.service.parts import site_profiles
+from gateway.service.supervisor import Service
 from tests.service.world import World
 
 SINGLE = "is15959_part2_single_phase"

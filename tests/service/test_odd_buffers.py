@@ -107,7 +107,7 @@ def test_a_drifted_clock_is_set_once_and_the_rows_of_its_doubt_stay_marked(tmp_p
     world = drifting(tmp_path, 400)
     service = world.run(3 * 3600)
     assert service.wires[0].figures.clocks_set == 1
-    assert world.rig.meter._offset_s in range(-2, 3)
+    assert world.rig.meter.time.offset_s in range(-2, 3)
     (set_at,) = world.notes_of("SELECT at_us / 1000000, before_s, after_s, outcome FROM clock_sets")
     assert set_at[1:] == (400, 0, "set")
     qualities = {
@@ -126,7 +126,7 @@ def test_a_clock_is_left_alone_where_the_site_does_not_say_so(tmp_path: Path) ->
     world = World(tmp_path, faults="faults.clock_offset_s = 400")
     service = world.run(3 * 3600)
     assert service.wires[0].figures.clocks_set == 0
-    assert world.rig.meter._offset_s == 400
+    assert world.rig.meter.time.offset_s == 400
 
 
 def test_a_clock_that_is_far_off_is_told_and_not_set(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_clock_that_is_far_off_is_told_and_not_set(tmp_path: Path) -> None:
     service = world.run(3600)
     assert service.wires[0].figures.clocks_set == 0
     assert service.wires[0].figures.clocks_too_far > 0
-    assert world.rig.meter._offset_s == 4000
+    assert world.rig.meter.time.offset_s == 4000
 
 
 def test_a_host_that_is_not_synchronised_sets_no_clock(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_host_that_is_not_synchronised_sets_no_clock(tmp_path: Path) -> None:
     world.synchronised = False
     service = world.run(3 * 3600)
     assert service.wires[0].figures.clocks_set == 0
-    assert world.rig.meter._offset_s == 400
+    assert world.rig.meter.time.offset_s == 400
 
 
 @pytest.mark.parametrize("offset_s", [3 * 3600, -3 * 3600])

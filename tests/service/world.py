@@ -23,8 +23,9 @@ from gateway.keys import Keystore, MeterKeys, create_kek
 from gateway.model import MeterId, ProfileKind
 from gateway.profile import FirmwareProfile
 from gateway.service.clock import LoopClock
+from gateway.service.parts import Parts, site_profiles
 from gateway.service.simulation import run_simulated
-from gateway.service.supervisor import Parts, Service, site_profiles
+from gateway.service.supervisor import Service
 from gateway.store.counters import CounterStore
 from gateway.store.jobs import JobStore
 from gateway.store.readings import ReadingsStore
