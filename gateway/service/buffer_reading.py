@@ -117,7 +117,7 @@ class BufferReading:
     async def run(self, task: Task) -> None:
         """Read what is wanted and store it; then judge what was wanted and did not come."""
         if task.log:
-            await self._keep(await self._new_entries())
+            await self._log()
             return
         wanted: Sequence[int] = task.times
         by_range = (self._state.access or self.generic.access) is Access.RANGE
@@ -225,16 +225,20 @@ class BufferReading:
             )
         )
 
-    async def _new_entries(self) -> Buffer:
-        """The rows of an event log that are not stored yet."""
-        return await new_entries(
-            self.meter.session,
-            self.meter.readings,
-            self.meter.access,
-            self.generic,
-            self.captures,
-            self.meter.now_s(),
+    async def _log(self) -> None:
+        """The rows of an event log that are not stored yet.
+
+        That there are none is written down the first time only: seven logs an hour that say
+        nothing are not worth the disk's time, and a restart looks again.
+        """
+        meter = self.meter
+        found = await new_entries(
+            meter.session, meter.readings, meter.access, self.generic, self.captures, meter.now_s()
         )
+        self._state.last_read_s = meter.now_s()
+        label, serial = self.generic.label, meter.access.meter
+        if found.rows or not await meter.readings.run(ReadingsStore.last_received_s, serial, label):
+            await self._keep(found)
 
     async def _keep(self, buffer: Buffer) -> list[int]:
         """Store what came; the capture times, in the order they came."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config import PushListener
 from gateway.dlms import axdr
@@ -284,13 +285,13 @@ def test_what_is_no_message_is_counted_and_harms_nobody(world: World, octets_sen
     assert sum(counts.values()) == 1
 
 
-def test_unknown_senders_are_counted_each_time_and_told_once(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_senders_are_counted_each_time_and_told_once(world: World) -> None:
     frame = bytearray(source_of(world).frame(ALERT))
     frame[10:18] = b"XXX12345"
-    assert figures(world, *[bytes(frame)] * 5) == {PushFigure.UNKNOWN: 5}
-    assert capsys.readouterr().out.count("pushed messages are not taken") == 1
+    with capture_logs() as logs:
+        assert figures(world, *[bytes(frame)] * 5) == {PushFigure.UNKNOWN: 5}
+    told = [entry for entry in logs if entry["event"] == "pushed messages are not taken"]
+    assert [entry["sender"] for entry in told] == [f"10.9.9.9 {b'XXX12345'.hex()}"]
 
 
 def test_a_flood_of_one_meter_is_cut_and_costs_others_nothing(tmp_path: Path) -> None:
