@@ -7,15 +7,15 @@ neither is read whole where nothing is new (procedures as in ``gateway.dlms.read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.dlms import axdr
-from gateway.dlms.association.requests import Get
 from gateway.dlms.classes import ClassId, ProfileAttribute
 from gateway.dlms.limits import Limits
-from gateway.dlms.reading import Buffer, Procedure, read_buffer, read_many
+from gateway.dlms.reading import Buffer, Procedure, read_buffer, read_data
 from gateway.dlms.rows import RawRow
 from gateway.dlms.selective_access import EntryDescriptor
 from gateway.errors import DecodeError, PeerRefused
@@ -38,22 +38,18 @@ class Fill:
     entries: int
 
 
-def read_fills(logs: Sequence[Obis]) -> Procedure[tuple[Fill | PeerRefused, ...]]:
-    """How far each log is filled, or the meter's refusal to say; raise DecodeError."""
-    attributes = (ProfileAttribute.ENTRIES_IN_USE, ProfileAttribute.PROFILE_ENTRIES)
-    wanted = [Get(ClassId.PROFILE_GENERIC, obis, one) for obis in logs for one in attributes]
-    found = yield from read_many(wanted)
-    return tuple(
-        _fill(used, entries) for used, entries in zip(found[::2], found[1::2], strict=True)
-    )
-
-
-def _fill(used: axdr.Data | PeerRefused, entries: axdr.Data | PeerRefused) -> Fill | PeerRefused:
-    if isinstance(used, PeerRefused):
-        return used
-    count = _number(used)
-    # One that keeps its size to itself may be full at any time.
-    return Fill(count, count if isinstance(entries, PeerRefused) else _number(entries))
+def read_fill(log: Obis) -> Procedure[Fill]:
+    """How far a log is filled; raise PeerRefused, DecodeError. An empty one is asked no more."""
+    used = yield from read_data(ClassId.PROFILE_GENERIC, log, ProfileAttribute.ENTRIES_IN_USE)
+    count = entries = _number(used)
+    if count:
+        # One that keeps its size to itself may be full at any time.
+        with suppress(PeerRefused):
+            held = yield from read_data(
+                ClassId.PROFILE_GENERIC, log, ProfileAttribute.PROFILE_ENTRIES
+            )
+            entries = _number(held)
+    return Fill(count, entries)
 
 
 def _number(data: axdr.Data) -> int:

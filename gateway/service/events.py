@@ -7,11 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from gateway.dlms.log_reading import read_fills, read_new_entries
+from gateway.dlms.log_reading import read_fill, read_new_entries
 from gateway.dlms.reading import Buffer
 from gateway.dlms.rows import RawRow
 from gateway.dlms.values import to_rows
-from gateway.errors import PeerRefused
 from gateway.events import EventKind, EventPhase, EventSource, MeterEvent
 from gateway.model import Batch, CaptureList, MeterId, ProfileKind, Row, row_digest
 from gateway.profile import FirmwareProfile, ProfileGeneric, Quirk, event_of_code
@@ -59,6 +58,9 @@ async def new_entries(
     now_s: int,
 ) -> Buffer:
     """The rows of an event log that are not stored yet, read within a session."""
+    fill = await session.run(read_fill(generic.obis))
+    if not fill.entries_in_use:
+        return Buffer((), None, None)
     known = await readings.run(ReadingsStore.digests, access.meter, generic.label)
     trimmed_s = await readings.run(ReadingsStore.trimmed_through, access.meter, generic.label)
     rules = time_rules(access.profile)
@@ -71,9 +73,6 @@ async def new_entries(
         forgotten = trimmed_s is not None and time_of(raw) <= trimmed_s
         return forgotten or row_digest(captures.digest, raw.raw) in known
 
-    (fill,) = await session.run(read_fills([generic.obis]))
-    if isinstance(fill, PeerRefused):
-        raise fill
     found = await session.run(
         read_new_entries(
             generic.obis,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dlms.association.requests import Answer, Get, GetList, Refused
-from gateway.dlms.log_reading import Fill, read_fills, read_new_entries
+from gateway.dlms.association.requests import Answer, Get, GetList
+from gateway.dlms.log_reading import Fill, read_fill, read_new_entries
 from gateway.dlms.rows import RawRow
 from gateway.dlms.selective_access import EntryDescriptor
 from gateway.errors import DecodeError, PeerRefused
@@ -78,7 +78,7 @@ def run(procedure, ring: Ring):
 
 
 def read(ring: Ring, known: set[int]) -> list[int]:
-    (fill,) = run(read_fills([LOG]), ring)
+    fill = run(read_fill(LOG), ring)
     found = run(
         read_new_entries(LOG, fill, is_known=lambda raw: time_of(raw) in known, time_of=time_of),
         ring,
@@ -122,18 +122,24 @@ def test_one_new_row_does_not_have_the_log_read_again() -> None:
 
 
 def test_what_a_meter_does_not_say_of_its_size_is_taken_for_full() -> None:
-    procedure = read_fills([LOG, LOG])
+    procedure = read_fill(LOG)
     next(procedure)
-    refused = Refused("GET", "object-undefined")
+    procedure.send(Answer(b"\x12\x00\x07"))
     with pytest.raises(StopIteration) as done:
-        procedure.send(Answer(b"", items=(b"\x12\x00\x07", refused, refused, b"\x12\x00\x07")))
-    filled, missing = done.value.value
-    assert filled == Fill(7, 7)
-    assert isinstance(missing, PeerRefused)
+        procedure.throw(PeerRefused("GET", "read-write-denied"))
+    assert done.value.value == Fill(7, 7)
+
+
+def test_an_empty_log_is_asked_one_question() -> None:
+    procedure = read_fill(LOG)
+    next(procedure)
+    with pytest.raises(StopIteration) as done:
+        procedure.send(Answer(b"\x06\x00\x00\x00\x00"))
+    assert done.value.value == Fill(0, 0)
 
 
 def test_a_count_that_is_none_is_refused() -> None:
-    procedure = read_fills([LOG])
+    procedure = read_fill(LOG)
     next(procedure)
     with pytest.raises(DecodeError):
-        procedure.send(Answer(b"", items=(b"\x03\x01", b"\x12\x00\x07")))
+        procedure.send(Answer(b"\x03\x01"))
