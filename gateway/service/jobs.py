@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -62,7 +63,8 @@ log = structlog.get_logger()
 US_PER_S: Final = 1_000_000
 _FIRST_REST_S: Final = 60
 _LONGEST_REST_S: Final = 3600
-_LOOK_S: Final = 5
+_LOOK_S: Final = 15
+"""Other processes put jobs in, so the file is looked at; it costs one short query."""
 MAY_BEGIN_WITHIN_S: Final = 86_400
 """A job that could not begin within this is cancelled, unless it was asked otherwise."""
 SETTLE: Final[Mapping[str, str]] = {"secrets": ""}
@@ -249,18 +251,22 @@ class JobLoop:
     jobs: StoreDoor[JobStore]
     clock: Clock
     _running: set[MeterId] = field(default_factory=set)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """An attempt came to its end: perhaps the next one of its meter is due."""
 
     async def run(self) -> None:
         """Until cancelled."""
         await self.take_up()
         async with asyncio.TaskGroup() as tasks:
             while True:
+                self._ended.clear()
                 due = await self.jobs.run(JobStore.due, self.wires, self.clock.now_us())
                 for record in due:
                     if record.meter not in self._running:
                         self._running.add(record.meter)
                         tasks.create_task(self._attempt(record), name=f"job.{record.id}")
-                await asyncio.sleep(_LOOK_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), _LOOK_S)
 
     async def take_up(self) -> None:
         """A secret that is in doubt has a job that settles it, whatever became of the first one."""
@@ -309,3 +315,4 @@ class JobLoop:
             await self.runner.missed(record, f"{type(error).__name__}: see the log")
         finally:
             self._running.discard(record.meter)
+            self._ended.set()

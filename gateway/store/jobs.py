@@ -92,18 +92,16 @@ SCHEMA: Final = Schema(
                     AND outcome IN ({_OUTCOMES})),
                 PRIMARY KEY (job, number)
             ) STRICT, WITHOUT ROWID""",
-            # which jobs are open, without a look at the closed ones
-            "CREATE TABLE closed (job INTEGER PRIMARY KEY REFERENCES jobs (id)) STRICT",
+            # which jobs are open, without a look at all that ever were; follows from the others
+            "CREATE TABLE open_jobs (job INTEGER PRIMARY KEY REFERENCES jobs (id)) STRICT",
+            """CREATE TRIGGER a_new_job_is_open AFTER INSERT ON jobs
+                BEGIN INSERT INTO open_jobs VALUES (new.id); END""",
             """CREATE TRIGGER closed_jobs_take_no_step BEFORE INSERT ON steps
-                WHEN new.job IN (SELECT job FROM closed)
+                WHEN new.job NOT IN (SELECT job FROM open_jobs)
                 BEGIN SELECT RAISE(ABORT, 'the job is closed'); END""",
             """CREATE TRIGGER a_closing_step_closes AFTER INSERT ON steps
-                WHEN new.step = 'closed' BEGIN INSERT INTO closed VALUES (new.job); END""",
-            *(
-                _never(table, what)
-                for table in ("jobs", "steps", "closed")
-                for what in ("UPDATE", "DELETE")
-            ),
+                WHEN new.step = 'closed' BEGIN DELETE FROM open_jobs WHERE job = new.job; END""",
+            *(_never(table, what) for table in ("jobs", "steps") for what in ("UPDATE", "DELETE")),
         ),
     ),
     {
@@ -223,7 +221,7 @@ class JobStore:
             where.append("j.meter = ?")
             values.append(meter)
         if not all_jobs:
-            where.append("j.id NOT IN (SELECT job FROM closed)")
+            where.append("j.id IN (SELECT job FROM open_jobs)")
         return self._records("WHERE " + " AND ".join(where) if where else "", values)
 
     def due(self, meters: Iterable[str], now_us: int) -> list[JobRecord]:

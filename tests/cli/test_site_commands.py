@@ -151,7 +151,7 @@ def test_an_association_that_the_profile_has_not_is_told(tmp_path: Path) -> None
     path = site_file(tmp_path, "tcp://192.0.2.1:4059", 'association = "meter_raeder"')
     result = run("config", "check", path)
     assert result.exit_code == 2
-    assert "one of meter_reader" in result.stderr
+    assert "one of firmware, meter_reader" in result.stderr
 
 
 def test_the_example_loads_and_fits_the_schema(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_imported_keys_are_sealed_and_private(laptop: Laptop, tmp_path: Path) ->
     keys = laptop.bench["WRAPPER"].keys_file
     first = laptop.run("keys", "import", "--config", site, "M1", keys)
     assert first.exit_code == 0, first.output
-    assert first.stdout == "M1: 4 keys imported\n"
+    assert first.stdout == "M1: 6 keys imported\n"
     keystore, kek = tmp_path / "keystore.json", tmp_path / "kek"
     for path in (keystore, kek):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -12,10 +12,11 @@ import pytest
 from gateway.config import Reading
 from gateway.dlms.apdu.results import DataAccessResult
 from gateway.dlms.association.port import AccessRefused
+from gateway.dlms.axdr import Data
 from gateway.dlms.classes import SERIAL_NUMBER, ClassId
 from gateway.dlms.management.steps import Outcome
 from gateway.keys import Keystore, Role
-from gateway.model import MeterId, ProfileKind, Secret
+from gateway.model import MeterId, Obis, ProfileKind, Secret
 from gateway.poller import Priority
 from gateway.service.jobs import MAY_BEGIN_WITHIN_S
 from gateway.store.jobs import JobRecord, JobState, JobStep, JobStore, NewJob
@@ -161,8 +162,16 @@ def test_a_relay_that_waits_comes_before_an_image_and_the_image_goes_on_after_it
         tasks.append(asyncio.ensure_future(poller.submit(relay, Priority.RELAY)))
 
     tasks: list[asyncio.Future[None]] = []
-    # The first visit takes a second; the relay is wanted among the blocks that follow it.
-    world.run(900, (1.6, relay_wanted))
+    take = world.rig.meter.image._take_block
+
+    def block_taken(data: Data | None) -> None:
+        take(data)
+        if world.rig.meter.image.blocks_taken == 10 and not tasks:
+            relay_wanted()
+
+    transfer = Obis.parse("0-0:44.0.0*255")
+    spoil(world.rig, ClassId.IMAGE_TRANSFER, transfer, methods={2: block_taken})
+    world.run(900)
     assert record(world, number).outcome is Outcome.DONE
     assert world.rig.meter.image.version == "EMU-2.0"
     assert world.rig.meter.image.blocks_taken == 50

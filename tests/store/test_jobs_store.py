@@ -60,7 +60,7 @@ def test_a_job_goes_from_queued_to_closed_and_every_step_is_kept_with_its_eviden
     assert store.marks(number) == (SENDING, AFTER)
 
 
-@pytest.mark.parametrize("table", ["jobs", "steps", "closed"])
+@pytest.mark.parametrize("table", ["jobs", "steps"])
 @pytest.mark.parametrize("change", ["UPDATE {} SET rowid = 9", "DELETE FROM {}"])
 def test_nobody_changes_or_deletes_a_row_whoever_opens_the_file(store, tmp_path, table, change):
     number = store.add(job(), NOW)
