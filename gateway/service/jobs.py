@@ -63,7 +63,7 @@ log = structlog.get_logger()
 US_PER_S: Final = 1_000_000
 _FIRST_REST_S: Final = 60
 _LONGEST_REST_S: Final = 3600
-_LOOK_S: Final = 15
+_LOOK_S: Final = 30
 """Other processes put jobs in, so the file is looked at; it costs one short query."""
 MAY_BEGIN_WITHIN_S: Final = 86_400
 """A job that could not begin within this is cancelled, unless it was asked otherwise."""
