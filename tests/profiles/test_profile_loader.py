@@ -409,9 +409,17 @@ def test_a_child_leaves_out_tables_keys_and_entries_of_its_base(tmp_path: Path) 
     assert whole.objects
 
 
+def test_a_place_may_lie_deeper(tmp_path: Path) -> None:
+    child = 'inherit = "base"\nwithout = ["events.power.101"]\ndescription = "d"\n'
+    child += '[events.power]\n102 = "power restored"\n'
+    profile = load_profile("meter", write(tmp_path, base=BASE, meter=child))
+    assert set(profile.events["power"]) == {102}
+
+
 @pytest.mark.parametrize(
     ("places", "says"),
     [
+        ('["events.power.999"]', "must be what the base has: 101"),
         ('["quirks.no_relese"]', "must be what the base has: no_release; did you mean"),
         ('["relay"]', "must be what the base has: description, association"),
         ('["object.relay"]', "must be what the base has: clock"),
