@@ -182,6 +182,10 @@ def resolve_meter(site_file: Path, serial: str, client: str, timeout_s: float) -
     if not found:
         raise UsageError(f"meter {serial!r} is not in {site_file}")
     ((wire, meter),) = found
+    if meter.profile == AUTO:
+        raise UsageError(
+            f"meter {serial}: its site says profile = {AUTO!r}; name its profile there"
+        )
     profile = load_profile(meter.profile, site.profiles)
     association = _association(profile, client)
     stores = site.stores

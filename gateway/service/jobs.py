@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -288,6 +288,12 @@ class JobLoop:
             )
             await self.jobs.run(JobStore.add, job, now_us)
 
+    def identified(self, access: MeterAccess) -> None:
+        """A meter said what it is: jobs go by its own profile from now on."""
+        poller, before = self.wires[access.meter]
+        known = replace(before, profile=access.profile, auto=False)
+        self.wires[access.meter] = (poller, known)
+
     def renew(self, access: MeterAccess) -> None:
         """Keys of a meter that hold from now on."""
         poller, _ = self.wires[access.meter]
@@ -299,6 +305,8 @@ class JobLoop:
         async def job(transport: Transport) -> Result | PutOff:
             # Looked up when its turn has come: keys may have changed while it waited.
             _, access = self.wires[record.meter]
+            if access.auto:
+                raise UsageError("the meter has not said yet what it is")
             return await self.runner.attempt(
                 record, access, transport, make_room=lambda: poller.urgent
             )

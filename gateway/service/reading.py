@@ -77,6 +77,8 @@ class ReadingLoop:
     """Awaited before each round, on a wire that only the meter can open."""
     identities: Identities | None = None
     """Who finds the profiles of meters that nobody named one for."""
+    identified: Callable[[MeterAccess], None] = lambda _: None
+    """Told of each meter that said what it is."""
     pause_s: int = 30
     figures: ReadingFigures = field(default_factory=ReadingFigures)
     renewed: dict[MeterId, MeterKeys] = field(default_factory=dict)
@@ -185,8 +187,11 @@ class ReadingLoop:
     async def _known(self, access: MeterAccess) -> MeterAccess:
         """The access with the meter's own profile, which is asked for once in a run."""
         if access.auto and self.identities is not None:
-            job = partial(self.identities.identify, access)
-            access = self._accesses[access.meter] = await self.poller.submit(job, Priority.ROUTINE)
+            identify = self.identities.identify
+            access = self._accesses[access.meter] = await self.poller.submit(
+                lambda transport: identify(access, access.paced(transport)), Priority.ROUTINE
+            )
+            self.identified(access)
         return access
 
     # -- one visit ---------------------------------------------------------------------------

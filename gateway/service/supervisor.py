@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -53,8 +54,9 @@ class Service:
         self._position = StreamPosition(stream=STREAM, epoch="0" * 16, sequence=0)
         self.uplink: UplinkLoop | None = None
         self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
-        wiring = Wiring(site, parts, self.sessions, self._stored)
+        wiring = Wiring(site, parts, self.sessions, self._stored, self._identified)
         self.wires, self.desks = wiring.loops, wiring.desks
+        self._accesses = {access.meter: access for loop in self.wires for access in loop.meters}
         self.jobs = self._job_loop()
         self.coverage = CoverageWatch(
             readings=parts.readings,
@@ -179,7 +181,7 @@ class Service:
         return PushListener(
             settings=settings,
             ports=parts.open_ports(settings),
-            accesses={access.meter: access for loop in self.wires for access in loop.meters},
+            accesses=self._accesses,
             addresses=lambda sender: at.get(sender, []),
             sessions=self.sessions,
             counters=parts.counters,
@@ -202,8 +204,16 @@ class Service:
         }
         return JobLoop(runner=runner, wires=wires, jobs=parts.jobs, clock=parts.clock)
 
+    def _identified(self, access: MeterAccess) -> None:
+        """A meter said what it is: pushes and jobs go by its own profile from now on."""
+        keys = self._accesses[access.meter].keys
+        self._accesses[access.meter] = replace(access, keys=keys)
+        self.jobs.identified(access)
+
     def _renew_keys(self, access: MeterAccess) -> None:
         """Keys of a meter were changed: whoever talks to it next takes the new ones."""
+        known = self._accesses[access.meter]
+        self._accesses[access.meter] = replace(known, keys=access.keys)
         self.jobs.renew(access)
         for loop in self.wires:
             if loop.poller is self.jobs.wires[access.meter][0]:

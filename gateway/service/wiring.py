@@ -42,11 +42,13 @@ class Wiring:
         parts: Parts,
         sessions: SessionMaker,
         stored: Callable[[Lane, int], None],
+        identified: Callable[[MeterAccess], None],
     ) -> None:
         self._site = site
         self._parts = parts
         self._sessions = sessions
         self._stored = stored
+        self._identified = identified
         self.desks: list[CallDesk] = []
         self.loops = [self._wire_loop(wire) for wire in site.wires]
         self.loops += [loop for listener in site.listeners for loop in self._desk(listener)]
@@ -102,6 +104,7 @@ class Wiring:
             identities=Identities(
                 profiles=parts.profiles, sessions=self._sessions, readings=parts.readings
             ),
+            identified=self._identified,
         )
 
     def _accesses(self, place: Wire | Listener, meters: Sequence[Meter]) -> Iterator[MeterAccess]:

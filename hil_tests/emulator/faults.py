@@ -78,7 +78,7 @@ class Faults:
     short_scaler_profiles: bool = False
     """Scaler profiles hold every second register of their value profile only."""
     prepaid_at_94_91: bool = False
-    """It has its prepaid figures for the display, at 0-0:94.91.x."""
+    """Its prepaid figures for the display stand at 0-0:94.91.x, not at 0-0:94.96.x."""
     stamp_at_start: bool = False
     """Block load: the clock stands at the start of the interval."""
     range_without_deviation: bool = False

@@ -33,10 +33,10 @@ from hil_tests.emulator.measuring import Measuring
 from hil_tests.emulator.nameplate import (
     MAKER,
     MANUFACTURER,
+    at_94_91,
     count_objects,
     nameplate_columns,
     nameplate_objects,
-    prepaid_objects,
 )
 from hil_tests.emulator.objects import (
     METER_READER,
@@ -242,7 +242,9 @@ class Meter:
         if settings.model.has_switch:
             yield from self.switch.objects()
         yield from self.push_setups.objects()
-        yield from self.configuration.objects()
+        moved = settings.faults.prepaid_at_94_91
+        for item in self.configuration.objects():
+            yield at_94_91(item) if moved else item
         yield self.image.object()
         yield from nameplate_objects(
             settings.model,
@@ -253,8 +255,6 @@ class Meter:
         )
         yield from count_objects(settings.encoding, lambda: self.incidents.tampers)
         yield data_object(_STATUS_WORD, self.incidents.status_word)
-        if settings.faults.prepaid_at_94_91:
-            yield from prepaid_objects("91")
         yield from self._measuring.objects(settings.model, lambda: self.time.at_s)
         yield from self._profiles()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
-from gateway.model import CaptureObject
+from gateway.model import CaptureObject, Obis
 from hil_tests.emulator import catalogue, octets
 from hil_tests.emulator.catalogue import Model
 from hil_tests.emulator.encodings import Encoding
@@ -28,15 +29,9 @@ _KINDS: Final = {
 CURRENT_RATIO, VOLTAGE_RATIO = 40, 1
 """200/5 A, at the low-voltage line."""
 
-_PREPAID: Final = {
-    "19": octets.unsigned(1),
-    "20": octets.unsigned(1),
-    "21": Data(octets.Tag.DOUBLE_LONG, 500),
-    "22": octets.octet_string(octets.NOT_SPECIFIED),
-    "23": Data(octets.Tag.DOUBLE_LONG, 740),
-    "24": Data(octets.Tag.DOUBLE_LONG, -200),
-    "25": octets.octet_string(octets.NOT_SPECIFIED),
-}
+
+_PREPAID: Final = range(19, 26)
+"""Value group E of the prepaid objects, at 0-0:94.96.x or 0-0:94.91.x."""
 
 
 def nameplate_columns(model: Model) -> tuple[CaptureObject, ...]:
@@ -86,7 +81,8 @@ def count_objects(encoding: Encoding, tampers: Callable[[], int]) -> Iterator[Co
         yield data_object(name, value)
 
 
-def prepaid_objects(family: str) -> Iterator[CosemObject]:
-    """Mirrors of prepaid figures for the display, at ``0.0.94.{family}.x``."""
-    for entry, value in _PREPAID.items():
-        yield data_object(f"0.0.94.{family}.{entry}.255", value)
+def at_94_91(item: CosemObject) -> CosemObject:
+    """A prepaid object at its place in the other family; any other object as it is."""
+    a, b, c, d, e, f = item.obis.octets
+    is_prepaid = (a, b, c, d) == (0, 0, 94, 96) and e in _PREPAID
+    return replace(item, obis=Obis(bytes((a, b, c, 91, e, f)))) if is_prepaid else item

@@ -76,7 +76,8 @@ def test_prepaid_mirrors_are_read_where_the_profile_has_them(laptop: Laptop) -> 
     assert display is not None
     [balance] = [entry for entry in display.objects if entry.name == "balance"]
     words = ("--obis", str(balance.obis))
-    assert laptop.document("PREPAID", *words, profile=make.profile)["value"] == -200
+    at_home = laptop.document("SINGLE", "--obis", "0-0:94.96.24*255")["value"]
+    assert laptop.document("PREPAID", *words, profile=make.profile)["value"] == at_home
     assert laptop.read("PREPAID", "--obis", "0-0:94.96.24*255").exit_code == 1
 
 
