@@ -126,9 +126,6 @@ class Round(ReadingLoop):
     async def _known(self, access: Any) -> Any:
         return access
 
-    async def _due(self, access: Any, state: MeterState) -> list[Task]:
-        return [Task(ProfileKind.NAMEPLATE)]
-
     async def _visit(self, access: Any, state: MeterState, tasks: list[Task]) -> None:
         self.visited.append(access.meter)
         self.poller.absence = WireGone("gone")
@@ -150,6 +147,11 @@ def test_of_many_meters_on_a_wire_that_is_gone_one_is_tried_in_a_round() -> None
         associations={},
         jitter=lambda: 0,
     )
+
+    async def nameplate(*_: object) -> list[Task]:
+        return [Task(ProfileKind.NAMEPLATE)]
+
+    loop._agenda = SimpleNamespace(tasks=nameplate)  # type: ignore[assignment]
 
     async def scene() -> None:
         for _ in range(3):
