@@ -50,19 +50,18 @@ def _read_all(here: Path, meters: int, limit_s: int) -> dict[str, Any]:
         started_s = time.monotonic()
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            rows, taken_s = _wait(here / "readings.db", process, meters, started_s + limit_s)
+            whole, taken_s = _wait(here / "readings.db", process, meters, started_s + limit_s)
             weight = _weight(process.pid)
         finally:
             process.terminate()
             process.wait(_STOP_S)
-    wanted = {kind: meters * count for kind, count in ROWS.items()}
-    complete = all(rows.get(kind, 0) >= count for kind, count in wanted.items())
+    complete = all(count >= meters for count in whole.values())
     return {
         "name": "crowd",
         "machine": machine.describe(),
         "meters": meters,
-        "rows_wanted": wanted,
-        "rows_stored": rows,
+        "rows_of_each": ROWS,
+        "meters_whole": whole,
         "seconds": round(taken_s - started_s, 1),
         "gateway_cpu_s": weight["cpu_s"],
         "gateway_mib": weight["mib"],
@@ -76,29 +75,31 @@ def _read_all(here: Path, meters: int, limit_s: int) -> dict[str, Any]:
 def _wait(
     database: Path, process: subprocess.Popen[bytes], meters: int, until_s: float
 ) -> tuple[dict[str, int], float]:
-    rows: dict[str, int] = {}
+    whole = dict.fromkeys(ROWS, 0)
     while time.monotonic() < until_s and process.poll() is None:
-        time.sleep(0.5)
+        time.sleep(1)
         if not database.exists():
             continue
-        rows = _count(database)
-        if all(rows.get(kind, 0) >= meters * count for kind, count in ROWS.items()):
+        whole = {kind: _whole(database, kind) for kind in ROWS}
+        if all(count >= meters for count in whole.values()):
             break
-    return rows, time.monotonic()
+    return whole, time.monotonic()
 
 
-def _count(database: Path) -> dict[str, int]:
+def _whole(database: Path, kind: str) -> int:
+    """How many meters have all their rows of a kind."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            return dict(
-                connection.execute(
-                    "SELECT p.profile, count(*) FROM readings r"
-                    " JOIN profiles p ON p.id = r.profile_id GROUP BY p.profile"
-                )
-            )
+            (count,) = connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM readings"
+                " WHERE profile_id = (SELECT id FROM profiles WHERE profile = ?)"
+                " GROUP BY meter_id HAVING count(*) >= ?)",
+                [kind, ROWS[kind]],
+            ).fetchone()
+            return int(count)
     except sqlite3.OperationalError:
         # Not made yet, or its log is being written back.
-        return {}
+        return 0
 
 
 def _weight(pid: int) -> dict[str, Any]:
