@@ -59,11 +59,11 @@ class MeterOptions:
     profile: str
     client: str
     server: int | None
-    auth: str | None
-    security: str | None
     keys: Path | None
     state: Path | None
     timeout_s: float
+    auth: str | None = None
+    security: str | None = None
 
 
 def default_state_directory() -> Path:

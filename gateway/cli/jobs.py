@@ -114,8 +114,6 @@ def run_command(
                 profile=profile,
                 client="us",
                 server=server,
-                auth=None,
-                security=None,
                 keys=keys,
                 state=state,
                 timeout_s=timeout_s,

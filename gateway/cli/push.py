@@ -105,8 +105,6 @@ def configure_command(
             profile=profile or "",
             client=client,
             server=server,
-            auth=None,
-            security=None,
             keys=keys,
             state=state,
             timeout_s=timeout_s,

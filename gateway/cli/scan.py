@@ -93,8 +93,6 @@ def scan_command(
             profile=profile,
             client="public",
             server=server,
-            auth=None,
-            security=None,
             keys=keys,
             state=state,
             timeout_s=timeout_s,

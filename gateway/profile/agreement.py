@@ -1,4 +1,6 @@
-"""Quirks that other words of a profile carry out: name, reason and words stand together.
+"""Words of a profile that must agree with other words of it.
+
+Quirks that other words carry out: name, reason and words stand together.
 
 What a word says alone (``stamp = "start"``) may be a slip of the pen or a fact that somebody found
 at a meter; with its quirk it has a reason, and the table of profiles can show it.
@@ -13,6 +15,7 @@ from typing import Final
 from gateway.errors import ConfigError
 from gateway.model import Obis, ProfileKind
 from gateway.profile.quirks import Quirk
+from gateway.profile.strict_toml import suggestion
 from gateway.profile.words import Access, FirmwareProfile, Stamp
 
 _IMPORT: Final = Obis.parse("1-0:1.8.0*255")
@@ -89,3 +92,28 @@ def disagreements(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
         value = "(given)" if named else "(missing)"
         text = f"goes with {words}" if named else f"gives the reason for {words}"
         yield ConfigError(file, f"quirks.{quirk.value}", value, text)
+
+
+def management_faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
+    """What ``[management]`` names and the profile does not have."""
+    management = profile.management
+    if management is None:
+        return
+    objects = [entry.name for entry in profile.writable_objects]
+    named: list[tuple[str, str, list[str]]] = []
+    associations = sorted(profile.associations)
+    named.append(("association", management.association, associations))
+    for setting, entry in management.settings.items():
+        named.append((f"setting.{setting}.object", entry.object, objects))
+        if entry.effective is not None:
+            named.append((f"setting.{setting}.effective", entry.effective, objects))
+    image = management.image_transfer
+    if image is not None:
+        named.append(("image_transfer.association", image.association, associations))
+        named.append(("image_transfer.version", image.version, objects))
+    for secret, change in management.secrets.items():
+        named.append((f"secret.{secret}.proven_by", change.proven_by, associations))
+    for key, name, known in named:
+        if name not in known:
+            allowed = f"must be one of {', '.join(known)}{suggestion(name, known)}"
+            yield ConfigError(file, f"management.{key}", name, allowed)

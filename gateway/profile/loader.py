@@ -13,9 +13,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from gateway.errors import ConfigError, ConfigErrors
-from gateway.profile.agreement import disagreements
+from gateway.profile.agreement import disagreements, management_faults
 from gateway.profile.capture_words import Capture
-from gateway.profile.management import management_faults
 from gateway.profile.matching import check_matches
 from gateway.profile.strict_toml import NOT_SHOWN, read_toml, suggestion, validate
 from gateway.profile.words import Attribute, FirmwareProfile

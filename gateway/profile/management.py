@@ -6,18 +6,13 @@ shows it in; ``write_as`` is for meters that take another one than they show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.errors import ConfigError
-from gateway.profile.strict_toml import ObisText, Table, suggestion, table
-
-if TYPE_CHECKING:
-    from gateway.profile.words import FirmwareProfile
+from gateway.profile.strict_toml import ObisText, Table, table
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -135,28 +130,3 @@ class Management:
     secrets: Annotated[Table[SecretName, SecretChange], Field(alias="secret")] = field(
         default_factory=dict
     )
-
-
-def management_faults(profile: FirmwareProfile, file: str) -> Iterator[ConfigError]:
-    """What ``[management]`` names and the profile does not have."""
-    management = profile.management
-    if management is None:
-        return
-    objects = [entry.name for entry in profile.writable_objects]
-    named: list[tuple[str, str, list[str]]] = []
-    associations = sorted(profile.associations)
-    named.append(("association", management.association, associations))
-    for setting, entry in management.settings.items():
-        named.append((f"setting.{setting}.object", entry.object, objects))
-        if entry.effective is not None:
-            named.append((f"setting.{setting}.effective", entry.effective, objects))
-    image = management.image_transfer
-    if image is not None:
-        named.append(("image_transfer.association", image.association, associations))
-        named.append(("image_transfer.version", image.version, objects))
-    for secret, change in management.secrets.items():
-        named.append((f"secret.{secret}.proven_by", change.proven_by, associations))
-    for key, name, known in named:
-        if name not in known:
-            allowed = f"must be one of {', '.join(known)}{suggestion(name, known)}"
-            yield ConfigError(file, f"management.{key}", name, allowed)
