@@ -23,7 +23,8 @@ class EventSource(StrEnum):
     PUSH = "push"
     """The meter told it unasked."""
     DERIVED = "derived"
-    """Concluded here: a status bit that was set before is not set any more."""
+    """Concluded here: a status bit that was set before is not set any more; or what the gateway
+    itself saw or did, and then without octets of the meter."""
 
 
 @dataclass(frozen=True, slots=True)

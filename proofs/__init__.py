@@ -91,7 +91,7 @@ _FLEET: Final = {
     "sessions": Figure("associations that were opened"),
     "failures": Figure("visits and buffers that failed and were done again"),
     "clocks_set": Figure("drifted clocks that were set"),
-    "coverage_0800_basis_points": Figure(
+    "coverage_0800": Figure(
         "hundredths of a percent of the previous day that were there at 08:00, the worst day"
     ),
     "bus_meters": Figure("meters on one simulated line of 9600 baud"),
@@ -99,9 +99,7 @@ _FLEET: Final = {
     "bus_cycle_per_mille": Figure(
         "that round in thousandths of its octets and turnarounds; 1050 at most"
     ),
-    "dead_meter_cost_per_mille": Figure(
-        "share of the line's time that one dead meter takes; below 50"
-    ),
+    "dead_meter_cost": Figure("share of the line's time that one dead meter takes; below 50"),
 }
 _KEYS: Final = {
     "steps": Figure("runs: the gateway ended at a step, or twice, or a frame got lost"),

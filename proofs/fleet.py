@@ -81,7 +81,7 @@ def prove(options: Options) -> dict[str, Any]:
     figures["ok"] = bool(
         not (fleet["missing"] or fleet["doubled"] or fleet["wrong"])
         and fleet["rows_expected"]
-        and bus["dead_meter_cost_per_mille"] < 50
+        and bus["dead_meter_cost"] < 50
         and bus["bus_cycle_per_mille"] <= 1050
     )
     return figures
@@ -158,7 +158,7 @@ def _fleet(directory: Path, meters: int, days: int, options: Options) -> dict[st
         "sessions": sum(loop.figures.sessions for loop in loops),
         "failures": sum(loop.figures.failures for loop in loops),
         "clocks_set": sum(loop.figures.clocks_set for loop in loops),
-        "coverage_0800_basis_points": min(mornings, default=0),
+        "coverage_0800": min(mornings, default=0),
         "happened": dict(sorted(happened.items())),
         "examples": judgement.examples,
     }
@@ -196,7 +196,7 @@ def _buses(directory: Path, options: Options) -> dict[str, Any]:
         "bus_meters": _BUS_METERS,
         "bus_round_ms": round_ms,
         "bus_cycle_per_mille": 1000 * round_ms // busy_ms,
-        "dead_meter_cost_per_mille": waited_per_mille,
+        "dead_meter_cost": waited_per_mille,
     }
 
 

@@ -32,6 +32,7 @@ from gateway.service.meter_state import (
     Task,
     cadence_of,
 )
+from gateway.service.observations import Observation, Observe
 from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.notes import GapReason
@@ -80,6 +81,7 @@ class MeterSession:
     """Told of each message: its lane and sequence number."""
     remember: Callable[[], Awaitable[None]]
     """Makes the meter's own counter durable."""
+    observe: Observe
 
     def now_s(self) -> int:
         """UTC seconds."""
@@ -299,6 +301,7 @@ class BufferReading:
                 rows=len(given_up),
                 first_s=given_up[0],
             )
+            await self.meter.observe(meter, Observation.ROWS_MISSING)
 
     async def _store(
         self,

@@ -16,6 +16,7 @@ from gateway.model import TimeQuality
 from gateway.service.clock import Clock
 from gateway.service.core_settings import time_rules
 from gateway.service.meter_state import Cadences, MeterState, ReadingFigures, cadence_of
+from gateway.service.observations import Observation, Observe
 from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.readings import ReadingsStore
@@ -39,6 +40,7 @@ class MeterClock:
     clock: Clock
     cadences: Cadences
     figures: ReadingFigures
+    observe: Observe
 
     async def check(self, session: Session) -> TimeQuality:
         """How far the meter's clock can be trusted now; what was seen of it is kept."""
@@ -58,7 +60,7 @@ class MeterClock:
         else:
             drift_s = instant.utc_s - now_s
             self.state.drift_s = drift_s if abs(drift_s) < _PLAN_BY_DRIFT_S else 0
-            self.state.clock_due = self._is_due(drift_s, now_s)
+            self.state.clock_due = await self._is_due(drift_s, now_s)
         right = drift_s is not None and abs(drift_s) <= self.cadences.drift_limit_s
         if drift_s is not None and not right:
             log.warning("meter clock has drifted", meter=meter, drift_s=drift_s)
@@ -67,7 +69,7 @@ class MeterClock:
         )
         return TimeQuality.OK if right else TimeQuality.DRIFTED
 
-    def _is_due(self, drift_s: int, now_s: int) -> bool:
+    async def _is_due(self, drift_s: int, now_s: int) -> bool:
         """Whether the clock is to be set right now."""
         policy, profile = self.cadences.clocks, self.access.profile
         if policy is None or profile.time.set_clock == "never":
@@ -87,6 +89,7 @@ class MeterClock:
         if step is ClockStep.TOO_FAR:
             self.figures.clocks_too_far += 1
             log.error("meter clock is too far off to set", meter=self.access.meter, drift_s=drift_s)
+            await self.observe(self.access.meter, Observation.CLOCK_TOO_FAR)
         return step is ClockStep.SET
 
     async def may_be_set(self) -> bool:
@@ -116,6 +119,7 @@ class MeterClock:
         if self.cadences.clocks is not None and abs(after_s) <= self.cadences.clocks.above_s:
             self.figures.clocks_set += 1
             outcome = "set"
+            await self.observe(self.access.meter, Observation.CLOCK_SET)
         await self._note(before_s, after_s, outcome)
 
     async def _note(self, before_s: int, after_s: int | None, outcome: str) -> None:

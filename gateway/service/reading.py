@@ -28,7 +28,7 @@ from gateway.keys import MeterKeys
 from gateway.model import MeterId, ProfileKind
 from gateway.poller import Poller, Priority
 from gateway.service.agenda import Agenda
-from gateway.service.buffer_reading import MeterSession
+from gateway.service.buffer_reading import AnotherMeter, MeterSession
 from gateway.service.clock import Clock
 from gateway.service.identity import Identities
 from gateway.service.meter_clock import MeterClock
@@ -39,6 +39,7 @@ from gateway.service.meter_state import (
     Task,
     cadence_of,
 )
+from gateway.service.observations import Observation, Observe, unobserved
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.visit import Visit
 from gateway.service.wire_watch import WireWatch
@@ -70,6 +71,7 @@ class ReadingLoop:
     stored: Callable[[Lane, int], None]
     """Told of each message: its lane and sequence number."""
     associations: Mapping[MeterId, str]
+    observe: Observe = unobserved
     jitter: Callable[[], float]
     """Numbers in [0, 1): meters that are due at one instant are not all asked in one second."""
     watch: WireWatch
@@ -145,6 +147,8 @@ class ReadingLoop:
                 log.error("reading not stored", meter=access.meter, error=str(error))
             except GatewayError as error:
                 self.watch.note(self.poller.absence, asyncio.get_running_loop().time())
+                if isinstance(error, AnotherMeter):
+                    await self.observe(access.meter, Observation.ANOTHER_METER)
                 if self.poller.absence is None:
                     self._back_off(access, state, error)
                 else:
@@ -208,6 +212,7 @@ class ReadingLoop:
             clock=self.clock,
             cadences=self.cadences,
             figures=self.figures,
+            observe=self.observe,
         )
 
         async def job(transport: Transport) -> None:
@@ -228,6 +233,7 @@ class ReadingLoop:
                     figures=self.figures,
                     stored=self.stored,
                     remember=partial(self.sessions.remember, present, association, opened),
+                    observe=self.observe,
                 )
                 visit = Visit(meter=meter, meter_clock=clock, cadences=self.cadences)
                 await visit.run(tasks)

@@ -35,6 +35,7 @@ from gateway.service.core_settings import (
     make_connection,
     make_link,
 )
+from gateway.service.observations import Observation, Observe, unobserved
 from gateway.session import Session, Timing, session
 from gateway.store.counter_block import CounterBlock
 from gateway.store.counters import FIRST as FIRST_COUNTER
@@ -92,12 +93,14 @@ class SessionMaker:
         clock: Clock,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        observe: Observe = unobserved,
         first_contact_limit: int = 1 << 24,
         drift_limit: int = 1 << 20,
     ) -> None:
         self._counters = counters
         self._clock = clock
         self._random_bytes = random_bytes
+        self._observe = observe
         self._first_contact_limit = first_contact_limit
         self._drift_limit = drift_limit
         self._blocks: dict[CounterKey, CounterBlock] = {}
@@ -254,6 +257,7 @@ class SessionMaker:
             client=association.client,
             counter=counter,
         )
+        await self._observe(access.meter, Observation.COUNTER_RAISED)
         return True
 
     def _today(self) -> int:

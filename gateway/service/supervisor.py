@@ -21,6 +21,7 @@ from gateway.model import MeterId
 from gateway.service.coverage import CoverageWatch
 from gateway.service.housekeeping import Housekeeping
 from gateway.service.jobs import JobLoop, JobRunner
+from gateway.service.observer import Observer
 from gateway.service.parts import Parts, UplinkMaker
 from gateway.service.push import PushListener
 from gateway.service.pushed import PushKeeper
@@ -53,8 +54,11 @@ class Service:
         self._generation = 0
         self._position = StreamPosition(stream=STREAM, epoch="0" * 16, sequence=0)
         self.uplink: UplinkLoop | None = None
-        self.sessions = SessionMaker(parts.counters, parts.clock, random_bytes=parts.random_bytes)
-        wiring = Wiring(site, parts, self.sessions, self._stored, self._identified)
+        observer = Observer(readings=parts.readings, clock=parts.clock, stored=self._stored)
+        self.sessions = SessionMaker(
+            parts.counters, parts.clock, random_bytes=parts.random_bytes, observe=observer.tell
+        )
+        wiring = Wiring(site, parts, self.sessions, self._stored, self._identified, observer.tell)
         self.wires, self.desks = wiring.loops, wiring.desks
         self._accesses = {access.meter: access for loop in self.wires for access in loop.meters}
         self.jobs = self._job_loop()

@@ -19,6 +19,7 @@ from gateway.service.callers import CallDesk, CallerLine, name_asker
 from gateway.service.core_settings import timing_of
 from gateway.service.identity import Identities
 from gateway.service.meter_state import Cadences
+from gateway.service.observations import Observe
 from gateway.service.parts import Parts, named_profile
 from gateway.service.reading import ReadingLoop
 from gateway.service.sessions import MeterAccess, SessionMaker
@@ -43,12 +44,14 @@ class Wiring:
         sessions: SessionMaker,
         stored: Callable[[Lane, int], None],
         identified: Callable[[MeterAccess], None],
+        observe: Observe,
     ) -> None:
         self._site = site
         self._parts = parts
         self._sessions = sessions
         self._stored = stored
         self._identified = identified
+        self._observe = observe
         self.desks: list[CallDesk] = []
         self.loops = [self._wire_loop(wire) for wire in site.wires]
         self.loops += [loop for listener in site.listeners for loop in self._desk(listener)]
@@ -105,6 +108,7 @@ class Wiring:
                 profiles=parts.profiles, sessions=self._sessions, readings=parts.readings
             ),
             identified=self._identified,
+            observe=self._observe,
         )
 
     def _accesses(self, place: Wire | Listener, meters: Sequence[Meter]) -> Iterator[MeterAccess]:
