@@ -37,6 +37,8 @@ class Trouble:
     """The connection goes dead without a word; the meter serves nobody else for ``held_s``."""
     counter_jump: int = 0
     """Another reader was there: the meter has seen invocation counters above ours."""
+    only_at: int = 0
+    """Nothing happens but to the answer of this number; 0: to any."""
     late_ms: int = 4_000
     cut_s: int = 20
     held_s: int = 120
@@ -46,7 +48,7 @@ class Trouble:
 
 
 RATES: Final = tuple(
-    one.name for one in fields(Trouble) if not one.name.endswith(("_s", "_ms")) and one.default == 0
+    one.name for one in fields(Trouble) if not one.name.endswith(("_s", "_ms", "_at")) and one.default == 0
 )
 """Kinds of trouble that are drawn."""
 
@@ -114,6 +116,8 @@ class TroubledStation:
         if not answer:
             return Sending()
         self._answers += 1
+        if self.trouble.only_at not in (0, self._answers):
+            return Sending(answer)
         for number, kind in enumerate(RATES):
             if self._draw(number, _MILLE) < getattr(self.trouble, kind):
                 self.happened[kind] = self.happened.get(kind, 0) + 1
