@@ -10,18 +10,15 @@ import argparse
 import json
 import resource
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway.keys import Keystore, create_kek, load_keys_file
-from gateway.model import MeterId
+from benchmarks.processes import meter_table, running_emulator, running_gateway
 from hil_tests import machine
 
 METERS = 2000
@@ -29,9 +26,6 @@ AIM_S = 60
 AIM_MIB = 250
 ROWS = {"block_load": 48, "daily_load": 1}
 """Of each meter: a day of half hours, and the last midnight."""
-PROFILE = "is15959_part2_single_phase"
-_START_S = 120
-_STOP_S = 20
 
 
 def measure(meters: int, limit_s: int) -> dict[str, Any]:
@@ -39,22 +33,19 @@ def measure(meters: int, limit_s: int) -> dict[str, Any]:
     _room_for(meters)
     with tempfile.TemporaryDirectory(prefix="crowd-") as name:
         here = Path(name)
-        with _emulator(here, meters) as fleet:
-            _write_site(here, fleet)
-            return _read_all(here, meters, limit_s)
+        with running_emulator(here, _scenario(meters)) as fleet:
+            return _read_all(here, meters, limit_s, fleet)
 
 
-def _read_all(here: Path, meters: int, limit_s: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "gateway.cli.main", "run", "--config", str(here / "site.toml")]
-    with (here / "gateway.log").open("wb") as log:
-        started_s = time.monotonic()
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            whole, taken_s = _wait(here / "readings.db", process, meters, started_s + limit_s)
-            weight = _weight(process.pid)
-        finally:
-            process.terminate()
-            process.wait(_STOP_S)
+def _read_all(here: Path, meters: int, limit_s: int, fleet: dict[str, Any]) -> dict[str, Any]:
+    wires = "".join(
+        f'[[wire]]\nname = "{meter["serial"]}"\nurl = "{meter["url"]}"\n\n{meter_table(meter)}'
+        for meter in fleet["meters"]
+    )
+    started_s = time.monotonic()
+    with running_gateway(here, wires, fleet) as pid:
+        whole, taken_s = _wait(here / "readings.db", meters, started_s + limit_s)
+        weight = _weight(pid)
     complete = all(count >= meters for count in whole.values())
     return {
         "name": "crowd",
@@ -72,11 +63,9 @@ def _read_all(here: Path, meters: int, limit_s: int) -> dict[str, Any]:
     }
 
 
-def _wait(
-    database: Path, process: subprocess.Popen[bytes], meters: int, until_s: float
-) -> tuple[dict[str, int], float]:
+def _wait(database: Path, meters: int, until_s: float) -> tuple[dict[str, int], float]:
     whole = dict.fromkeys(ROWS, 0)
-    while time.monotonic() < until_s and process.poll() is None:
+    while time.monotonic() < until_s:
         time.sleep(1)
         if not database.exists():
             continue
@@ -110,57 +99,14 @@ def _weight(pid: int) -> dict[str, Any]:
     return {"mib": peak_kib // 1024, "cpu_s": round(ticks / 100, 1)}
 
 
-@contextmanager
-def _emulator(here: Path, meters: int) -> Iterator[dict[str, Any]]:
-    scenario = here / "scenario.toml"
+def _scenario(meters: int) -> str:
     installed = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
     entries = (
         f'[[meter]]\nserial = "CR{number:06}"\nmodel = "single_phase"\nencoding = "integer"\n'
         'wire = "tcp"\n'
         for number in range(meters)
     )
-    scenario.write_text(
-        f"seed = 1\ninstalled = {installed}\n" + "\n".join(entries), encoding="utf-8"
-    )
-    ready = here / "ready"
-    command = [sys.executable, "-m", "hil_tests.emulator.cli", "run", str(scenario)]
-    command += ["--directory", str(here / "meters"), "--ready-file", str(ready)]
-    with (here / "emulator.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            until_s = time.monotonic() + _START_S
-            while not ready.exists():
-                if process.poll() is not None or time.monotonic() > until_s:
-                    raise RuntimeError((here / "emulator.log").read_text("utf-8")[-2000:])
-                time.sleep(0.1)
-            yield json.loads((here / "meters" / "fleet.json").read_text("utf-8"))
-        finally:
-            process.terminate()
-            process.wait(_STOP_S)
-
-
-def _write_site(here: Path, fleet: dict[str, Any]) -> None:
-    create_kek(here / "kek")
-    keystore = Keystore.open(here / "keystore.json", here / "kek")
-    lines = [
-        '[gateway]\nid = "gw-crowd"\ntrust_host_clock = true\n',
-        '[stores]\nreadings = "readings.db"\ncounters = "counters.db"\nwitness = "witness.json"',
-        'keystore = "keystore.json"\nkek_file = "kek"\n',
-        "[reading]\ninstantaneous_s = 86400\ndaily_days = 1\nblock_days = 1\n",
-    ]
-    keystore.import_all(
-        {
-            MeterId(meter["serial"]): load_keys_file(Path(meter["keys_file"]))
-            for meter in fleet["meters"]
-        }
-    )
-    lines += [
-        f'[[wire]]\nname = "{meter["serial"]}"\nurl = "{meter["url"]}"\n\n'
-        f'[[wire.meter]]\nserial = "{meter["serial"]}"\nprofile = "{PROFILE}"\n'
-        for meter in fleet["meters"]
-    ]
-    (here / "site.toml").write_text("\n".join(lines), encoding="utf-8")
-    (here / "site.toml").chmod(0o600)
+    return f"seed = 1\ninstalled = {installed}\n" + "\n".join(entries)
 
 
 def _room_for(meters: int) -> None:

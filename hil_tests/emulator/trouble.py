@@ -48,7 +48,9 @@ class Trouble:
 
 
 RATES: Final = tuple(
-    one.name for one in fields(Trouble) if not one.name.endswith(("_s", "_ms", "_at")) and one.default == 0
+    one.name
+    for one in fields(Trouble)
+    if not one.name.endswith(("_s", "_ms", "_at")) and one.default == 0
 )
 """Kinds of trouble that are drawn."""
 
