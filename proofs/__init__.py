@@ -99,7 +99,15 @@ _FLEET: Final = {
     "bus_cycle_per_mille": Figure(
         "that round in thousandths of its octets and turnarounds; 1050 at most"
     ),
-    "dead_meter_cost": Figure("share of the line's time that one dead meter takes; below 50"),
+    "dead_meter_cost": Figure("thousandths of the line's time that one dead meter takes; below 50"),
+    "tcp_meters": Figure("real processes: emulated meters, each on a TCP connection of its own"),
+    "tcp_seconds": Figure("from nothing to a day of blocks and the midnight of each; aim 60"),
+    "tcp_gateway_mib": Figure("the most that the gateway held in memory meanwhile; aim 250"),
+    "tcp_gateway_cpu_s": Figure("processor time of the gateway in it, all of a first visit read"),
+    "line_quotient": Figure(
+        "real processes: a round over 32 meters on a paced terminal, beside its octets and"
+        " turnarounds; aim 1.05 (long form only)"
+    ),
 }
 _KEYS: Final = {
     "steps": Figure("runs: the gateway ended at a step, or twice, or a frame got lost"),

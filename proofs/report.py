@@ -105,6 +105,7 @@ def _plain_figures(document: Document) -> Iterable[str]:
         (
             (name.replace("_", " "), document[name], *_judged(document, name), figure.meaning)
             for name, figure in figures.items()
+            if name in document
         ),
     )
     examples = [
