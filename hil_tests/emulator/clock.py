@@ -33,10 +33,13 @@ class MeterClock:
         self._lost = faults.clock_at_1970
         self.at_s = self._started_s + self.offset_s
 
-    def look(self) -> int:
-        """Let time pass up to now; the meter's time."""
-        self.at_s = self._now_s() + self.offset_s
-        return self.at_s
+    def now_s(self) -> int:
+        """The meter's time now."""
+        return self._now_s() + self.offset_s
+
+    def look(self) -> None:
+        """Let ``at_s`` be now: a request or an incident begins."""
+        self.at_s = self.now_s()
 
     def shown_s(self) -> int:
         """What its clock shows; its buffers go on as before when the clock is lost."""

@@ -198,7 +198,7 @@ class Meter:
 
     def is_away(self) -> bool:
         """Let what is scheduled happen; whether the meter restarts and answers nothing."""
-        now_s = self.time.look()
+        now_s = self.time.now_s()
         if self.configuration.tick(now_s):
             with suppress(AccessRefused):
                 self.image.activate()

@@ -67,6 +67,7 @@ def test_three_days_pass_and_each_row_is_read_when_it_is_due(world: World) -> No
     assert all(b - a == 1800 for a, b in itertools.pairwise(times))
 
 
+@pytest.mark.timeout(300)
 def test_a_month_is_read_when_the_meter_has_closed_it(world: World) -> None:
     days_to_may = (INSTALLED_S + 61 * DAY_S - START_S) / DAY_S
     service = world.run((days_to_may + 0.1) * DAY_S)
@@ -95,6 +96,7 @@ def test_a_restart_reads_nothing_again(world: World) -> None:
     assert {m.batch.profile.value for m in new} <= {"instantaneous", "block_load"}
 
 
+@pytest.mark.timeout(300)
 def test_reading_goes_on_while_the_broker_is_away_for_weeks(world: World) -> None:
     world.broker.stop()
     world.run(14 * DAY_S, (13 * DAY_S, world.broker.start))
