@@ -163,7 +163,7 @@ def _fleet(directory: Path, meters: int, days: int, options: Options) -> dict[st
                 judgement.add(f"{serial} {kind}", wanted, rows, shown)
     happened: dict[str, int] = {}
     for one in station.meters.values():
-        for kind, count in one.station.happened.items():
+        for kind, count in one.station.misfortunes.happened.items():
             happened[kind] = happened.get(kind, 0) + count
     loops = service.wires
     return {

@@ -51,7 +51,7 @@ class UdpWire(asyncio.DatagramProtocol):
         self._stations[addr] = station
         while len(self._stations) > _PEERS:
             self._stations.popitem(last=False)
-        answer = station.receive(data)
+        answer = self._spoiler.answer(station, data).octets
         if not answer:
             return
         self.stats.turnarounds += 1

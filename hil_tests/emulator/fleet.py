@@ -24,6 +24,7 @@ from hil_tests.emulator.pacing import NS_PER_S, WireStats
 from hil_tests.emulator.push import Pusher, push_source
 from hil_tests.emulator.scenario import BusEnd, Ciphering, MeterScenario, Scenario, WireKind
 from hil_tests.emulator.station import POLICIES, Spoiler, Station, mechanisms
+from hil_tests.emulator.trouble import Misfortunes
 from hil_tests.emulator.truth import Truth
 from hil_tests.emulator.wires import (
     LOOPBACK,
@@ -38,6 +39,8 @@ from hil_tests.emulator.wires import (
 FLEET_FILE: Final = "fleet.json"
 STATS_FILE: Final = "stats.json"
 COUNTERS_FILE: Final = "counters.json"
+_OTHER_READERS_LEAD: Final = 5_000
+"""Invocation counters that another reader uses up."""
 
 
 def household_of(scenario: Scenario, meter: MeterScenario) -> Household:
@@ -87,6 +90,16 @@ def make_meter(
         rules=TimeRules(scenario.zone_minutes, scenario.deviation_sign),
         now_s=now_s,
     )
+
+
+def misfortunes_of(entry: MeterScenario, meter: Meter, now_s: Callable[[], int]) -> Misfortunes:
+    """What befalls a meter, as its entry says."""
+
+    def see_other_reader() -> None:
+        for name, counter in meter.last_received.items():
+            meter.last_received[name] = max(counter, 0) + _OTHER_READERS_LEAD
+
+    return Misfortunes(entry.trouble, entry.serial, now_s, see_other_reader)
 
 
 def meter_clock(scenario: Scenario) -> Callable[[], int]:
@@ -180,7 +193,8 @@ class Fleet:
         for entry in self.scenario.meters:
             meter, keys_file, make_station = self._make(entry)
             made.append((entry, meter, keys_file))
-            spoiler = Spoiler(entry.faults, entry.serial)
+            misfortunes = misfortunes_of(entry, meter, self._now_s)
+            spoiler = Spoiler(entry.faults, entry.serial, misfortunes)
             if entry.wire is WireKind.BUS:
                 on_bus.setdefault(entry.bus, []).append((make_station(), spoiler))
             else:

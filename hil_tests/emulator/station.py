@@ -40,6 +40,7 @@ from hil_tests.emulator.scenario import (
     WireKind,
 )
 from hil_tests.emulator.system import ASSOCIATIONS, LOGICAL_DEVICE
+from hil_tests.emulator.trouble import Misfortunes, Sending
 
 _REFUSED_RELEASE: Final = ExceptionResponse(
     StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED
@@ -148,7 +149,7 @@ class Station:
         A meter never gives up: octets that break the link end it, and it waits for the next.
         """
         if self._scenario.faults.silent or self._meter.is_away():
-            self._begin_anew()
+            self.begin_anew()
             return b""
         if not self._meter.powered:
             self._link = make_link(self._scenario)
@@ -159,11 +160,12 @@ class Station:
             while (event := self._link.next_event()) is not NEED_DATA:
                 self._pass_on(event)
         except (RemoteProtocolError, PowerCut):
-            self._begin_anew()
+            self.begin_anew()
             return b""
         return self._link.data_to_send()
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
+        """Link and association are gone."""
         self._link = make_link(self._scenario)
         self._events.clear()
         self._connection = None
@@ -252,13 +254,28 @@ def _worded(apdu: bytes, faults: Faults) -> bytes | None:
 class Spoiler:
     """What the wire does to a meter's answers, as its faults say; the same in every run."""
 
-    def __init__(self, faults: Faults, name: str) -> None:
+    def __init__(self, faults: Faults, name: str, misfortunes: Misfortunes | None = None) -> None:
         self._faults = faults
         self._name = name
+        self._misfortunes = misfortunes
         self._answers = 0
+
+    def answer(self, station: Station, data: bytes) -> Sending:
+        """What comes back from the station at the end of this wire, with what befalls it."""
+        if self._misfortunes is None:
+            return Sending(station.receive(data))
+        answer = b"" if self._misfortunes.mute else station.receive(data)
+        if not answer:
+            return Sending()
+        sending = self._misfortunes.befall(answer)
+        if sending.forgets:
+            station.begin_anew()
+        return sending
 
     def pieces(self, answer: bytes) -> list[bytes]:
         """The writes that an answer becomes; none when it is lost."""
+        if not answer:
+            return []
         self._answers += 1
         faults = self._faults
         if faults.drop_every and self._answers % faults.drop_every == 0:

@@ -53,6 +53,7 @@ RATES: Final = tuple(
     if not one.name.endswith(("_s", "_ms", "_at")) and one.default == 0
 )
 """Kinds of trouble that are drawn."""
+NONE: Final = Trouble()
 
 
 class Speaker(Protocol):
@@ -74,26 +75,87 @@ class Sending:
     late_ms: int = 0
     resets: bool = False
     """The connection is reset behind these octets."""
+    forgets: bool = False
+    """Link, association and block transfer are gone at the meter."""
 
 
 @dataclass(slots=True)
-class TroubledStation:
-    """A meter that trouble befalls; ``happened`` counts what did, by kind.
+class Misfortunes:
+    """What befalls one meter, however it is connected; ``happened`` counts it, by kind.
 
-    ``make_station`` makes its end of the wire anew, without any association;
     ``see_other_reader`` lets the meter see higher invocation counters than ours.
     """
 
-    make_station: Callable[[], Speaker]
     trouble: Trouble
     name: str
     now_s: Callable[[], int]
     see_other_reader: Callable[[], None]
     happened: dict[str, int] = field(default_factory=dict)
-    _station: Speaker = field(init=False)
     _answers: int = 0
-    _dark_until_s: int = 0
-    _dead_until_s: int = 0
+    _mute_until_s: int = 0
+
+    @property
+    def mute(self) -> bool:
+        """Whether the meter hears nothing now: no power, nobody it serves, out of reach."""
+        trouble = self.trouble
+        if not self._mute_until_s and not trouble.silent_to_s:
+            return False
+        now_s = self.now_s()
+        return now_s < self._mute_until_s or trouble.silent_from_s <= now_s < trouble.silent_to_s
+
+    def befall(self, answer: bytes) -> Sending:
+        """What becomes of an answer."""
+        self._answers += 1
+        if self.trouble == NONE or self.trouble.only_at not in (0, self._answers):
+            return Sending(answer)
+        for number, kind in enumerate(RATES):
+            if self._draw(number, _MILLE) < getattr(self.trouble, kind):
+                self.happened[kind] = self.happened.get(kind, 0) + 1
+                return self._become(kind, answer)
+        return Sending(answer)
+
+    def _become(self, kind: str, answer: bytes) -> Sending:
+        at = self._draw(len(RATES), len(answer))
+        match kind:
+            case "octet_lost":
+                return Sending(answer[:at] + answer[at + 1 :])
+            case "octet_changed":
+                return Sending(answer[:at] + bytes([answer[at] ^ 0x10]) + answer[at + 1 :])
+            case "noise":
+                return Sending(self._octets(_NOISE_OCTETS) + answer)
+            case "answer_lost":
+                return Sending()
+            case "answer_late":
+                return Sending(answer, late_ms=self.trouble.late_ms)
+            case "power_cut":
+                self._mute_until_s = self.now_s() + self.trouble.cut_s
+                return Sending(forgets=True)
+            case "reset":
+                return Sending(answer[:at], resets=True, forgets=True)
+            case "half_open":
+                self._mute_until_s = self.now_s() + self.trouble.held_s
+                return Sending(forgets=True)
+            case _:
+                self.see_other_reader()
+                return Sending(answer)
+
+    def _draw(self, number: int, below: int) -> int:
+        """A number below ``below``; a hash and not ``random``, whose streams no standard fixes."""
+        start = number * _DRAW_OCTETS
+        octets = self._octets(start + _DRAW_OCTETS)[start:]
+        return int.from_bytes(octets, "big") % below
+
+    def _octets(self, count: int) -> bytes:
+        return shake_256(f"{self.name}/{self._answers}".encode()).digest(count)
+
+
+@dataclass(slots=True)
+class TroubledStation:
+    """A meter's end of a wire that trouble befalls; ``make_station`` makes it anew."""
+
+    make_station: Callable[[], Speaker]
+    misfortunes: Misfortunes
+    _station: Speaker = field(init=False)
 
     def __post_init__(self) -> None:
         self._station = self.make_station()
@@ -109,56 +171,10 @@ class TroubledStation:
 
     def receive(self, data: bytes) -> Sending:
         """Take octets from the wire; what comes back."""
-        now_s = self.now_s()
-        if now_s < self._dark_until_s or now_s < self._dead_until_s:
-            return Sending()
-        if self.trouble.silent_from_s <= now_s < self.trouble.silent_to_s:
-            return Sending()
-        answer = self._station.receive(data)
+        answer = b"" if self.misfortunes.mute else self._station.receive(data)
         if not answer:
             return Sending()
-        self._answers += 1
-        if self.trouble.only_at not in (0, self._answers):
-            return Sending(answer)
-        for number, kind in enumerate(RATES):
-            if self._draw(number, _MILLE) < getattr(self.trouble, kind):
-                self.happened[kind] = self.happened.get(kind, 0) + 1
-                return self._befall(kind, answer, now_s)
-        return Sending(answer)
-
-    def _befall(self, kind: str, answer: bytes, now_s: int) -> Sending:
-        at = self._draw(len(RATES), len(answer))
-        match kind:
-            case "octet_lost":
-                return Sending(answer[:at] + answer[at + 1 :])
-            case "octet_changed":
-                return Sending(answer[:at] + bytes([answer[at] ^ 0x10]) + answer[at + 1 :])
-            case "noise":
-                return Sending(self._octets(_NOISE_OCTETS) + answer)
-            case "answer_lost":
-                return Sending()
-            case "answer_late":
-                return Sending(answer, late_ms=self.trouble.late_ms)
-            case "power_cut":
-                self._dark_until_s = now_s + self.trouble.cut_s
-                self._station = self.make_station()
-                return Sending()
-            case "reset":
-                self._station = self.make_station()
-                return Sending(answer[:at], resets=True)
-            case "half_open":
-                self._dead_until_s = now_s + self.trouble.held_s
-                self._station = self.make_station()
-                return Sending()
-            case _:
-                self.see_other_reader()
-                return Sending(answer)
-
-    def _draw(self, number: int, below: int) -> int:
-        """A number below ``below``; a hash and not ``random``, whose streams no standard fixes."""
-        start = number * _DRAW_OCTETS
-        octets = self._octets(start + _DRAW_OCTETS)[start:]
-        return int.from_bytes(octets, "big") % below
-
-    def _octets(self, count: int) -> bytes:
-        return shake_256(f"{self.name}/{self._answers}".encode()).digest(count)
+        sending = self.misfortunes.befall(answer)
+        if sending.forgets:
+            self._station = self.make_station()
+        return sending

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from hil_tests.emulator.pacing import NS_PER_S, Line, WireStats
 from hil_tests.emulator.station import Spoiler, Station
 from hil_tests.emulator.terminal import Terminal
+from hil_tests.emulator.trouble import Sending
 
 LOOPBACK: Final = "127.0.0.1"
 _READ_OCTETS: Final = 4096
@@ -98,17 +99,18 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._stats.octets_in += len(data)
-        answer = self._station.receive(data)
-        if not answer:
+        sending = self._spoiler.answer(self._station, data)
+        if not sending.octets and not sending.resets:
             return
         turnaround_ms = self._station.turnaround_ms
         self._stats.turnarounds += 1
         self._stats.turnaround_ns += turnaround_ms * _NS_PER_MS
-        if turnaround_ms:
+        wait_ms = turnaround_ms + sending.late_ms
+        if wait_ms:
             loop = asyncio.get_running_loop()
-            loop.call_later(turnaround_ms / 1000, self._write, answer)
+            loop.call_later(wait_ms / 1000, self._write, sending)
         else:
-            self._write(answer)
+            self._write(sending)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
@@ -120,12 +122,14 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, sending: Sending) -> None:
         if self._transport is None:
             return
-        for piece in self._spoiler.pieces(answer):
+        for piece in self._spoiler.pieces(sending.octets):
             self._stats.octets_out += len(piece)
             self._transport.write(piece)
+        if sending.resets:
+            self._transport.abort()
 
 
 class CallingWire:
@@ -205,15 +209,16 @@ class Bus:
         self.stats.octets_in += len(data)
         await self._clock.sleep_until(self._line.occupy(self._clock.now_ns(), len(data)))
         for station, spoiler in self._stations:
-            answer = station.receive(data)
-            if answer:
-                await self._answer(station, spoiler.pieces(answer))
+            sending = spoiler.answer(station, data)
+            if sending.octets:
+                pieces = spoiler.pieces(sending.octets)
+                await self._answer(station, pieces, sending.late_ms)
 
-    async def _answer(self, station: Station, pieces: Sequence[bytes]) -> None:
+    async def _answer(self, station: Station, pieces: Sequence[bytes], late_ms: int) -> None:
         turnaround_ns = station.turnaround_ms * _NS_PER_MS
         self.stats.turnarounds += 1
         self.stats.turnaround_ns += turnaround_ns
-        begin_ns = self._line.free_at_ns + turnaround_ns
+        begin_ns = self._line.free_at_ns + turnaround_ns + late_ms * _NS_PER_MS
         for piece in pieces:
             for due_ns, chunk in self._line.chunks(begin_ns, piece):
                 await self._clock.sleep_until(due_ns)

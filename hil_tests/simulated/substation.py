@@ -29,7 +29,7 @@ from gateway.store.readings import ReadingsStore
 from gateway.store.thread import InlineStore
 from gateway.store.witness import Witness
 from gateway.url import TransportUrl, parse_url
-from hil_tests.emulator.fleet import make_meter
+from hil_tests.emulator.fleet import make_meter, misfortunes_of
 from hil_tests.emulator.keys import keys_for
 from hil_tests.emulator.meter import Meter as EmulatedMeter
 from hil_tests.emulator.nameplate import MANUFACTURER
@@ -39,8 +39,6 @@ from hil_tests.emulator.trouble import TroubledStation
 from hil_tests.simulated.wire import SimulatedLine, SimulatedWire
 
 GATEWAY: Final = "gw-simulated"
-_OTHER_READERS_LEAD: Final = 5_000
-"""Invocation counters that another reader uses up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +113,7 @@ class Substation:
         meter = make_meter(self.scenario, entry, keys, self._meters_now_s)
         station = TroubledStation(
             partial(Station, entry, keys, meter),
-            entry.trouble,
-            entry.serial,
-            self._meters_now_s,
-            partial(_see_other_reader, meter),
+            misfortunes_of(entry, meter, self._meters_now_s),
         )
         return SimulatedMeter(entry, meter, station, keys_file)
 
@@ -209,8 +204,3 @@ class Substation:
 def _wire_name(entry: MeterScenario) -> str:
     """A bus by its name, a connection by its meter's: names of hosts have small letters."""
     return entry.bus or entry.serial.lower()
-
-
-def _see_other_reader(meter: EmulatedMeter) -> None:
-    for name, counter in meter.last_received.items():
-        meter.last_received[name] = max(counter, 0) + _OTHER_READERS_LEAD

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.errors import UsageError
+from hil_tests.emulator.faults import Faults
 from hil_tests.emulator.pacing import CHUNK_OCTETS, NS_PER_S, Line, WireStats
+from hil_tests.emulator.station import Spoiler
 from hil_tests.emulator.wires import Bus
 
 MS = 1_000_000
@@ -47,11 +49,11 @@ class FakeStation:
         return self.answer if data.startswith(self.name) else b""
 
 
-class Whole:
-    """A wire that spoils nothing."""
+class Whole(Spoiler):
+    """Nothing befalls an answer."""
 
-    def pieces(self, answer: bytes) -> list[bytes]:
-        return [answer]
+    def __init__(self) -> None:
+        super().__init__(Faults(), "whole")
 
 
 def make_bus(clock: FakeClock, *stations: FakeStation, baud: int = 9600):

@@ -6,10 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gateway.dlms.association.requests import Get
+from gateway.dlms.link import NEED_DATA
 from gateway.errors import LinkLost, NoAnswer
+from gateway.model import Obis
 from gateway.service.simulation import run_simulated
-from hil_tests.emulator.trouble import RATES, Sending, Trouble, TroubledStation
+from hil_tests.emulator.station import Spoiler
+from hil_tests.emulator.trouble import RATES, Misfortunes, Sending, Trouble, TroubledStation
+from hil_tests.emulator.wires import TcpWire
 from hil_tests.simulated.wire import SimulatedLine, SimulatedWire
+from tests.emulator.rig import Rig, meter_scenario
 
 ANSWER = bytes(range(40))
 
@@ -33,9 +39,8 @@ class Bench:
         self.now_s = 0
         self.made: list[Meter] = []
         self.other_readers = 0
-        self.station = TroubledStation(
-            self._make, trouble, name, lambda: self.now_s, self._see_other_reader
-        )
+        self.misfortunes = Misfortunes(trouble, name, lambda: self.now_s, self._see_other_reader)
+        self.station = TroubledStation(self._make, self.misfortunes)
 
     def _make(self) -> Meter:
         self.made.append(Meter())
@@ -55,7 +60,7 @@ def always(kind: str) -> Trouble:
 def test_without_trouble_a_meter_answers_as_it_is() -> None:
     bench = Bench(Trouble())
     assert bench.answers(500) == [Sending(ANSWER)] * 500
-    assert bench.station.happened == {}
+    assert bench.misfortunes.happened == {}
 
 
 @pytest.mark.parametrize("kind", RATES)
@@ -64,7 +69,7 @@ def test_each_kind_comes_at_its_rate_and_the_same_in_every_run(kind: str) -> Non
     runs = [Bench(trouble) for _ in range(2)]
     answers = [bench.answers(2000) for bench in runs]
     assert answers[0] == answers[1]
-    assert 140 <= runs[0].station.happened[kind] <= 260
+    assert 140 <= runs[0].misfortunes.happened[kind] <= 260
     assert Bench(trouble, "M2").answers(200) != answers[0][:200] or kind == "counter_jump"
 
 
@@ -90,7 +95,7 @@ def test_a_meter_without_power_is_silent_and_has_forgotten_its_association(
     kind: str, lasts_s: int
 ) -> None:
     bench = Bench(always(kind))
-    assert bench.answers(1) == [Sending()]
+    assert bench.answers(1) == [Sending(forgets=True)]
     assert len(bench.made) == 2
     bench.now_s = lasts_s - 1
     bench.answers(3)
@@ -170,3 +175,41 @@ def test_a_connection_that_was_reset_is_lost_and_a_new_one_works() -> None:
         await wire.send(b"?")
 
     run_simulated(scene())
+
+
+@pytest.mark.parametrize("kind", ["power_cut", "half_open", "reset"])
+def test_on_a_real_wire_a_meter_forgets_its_association_too(kind: str) -> None:
+    rig = Rig(meter_scenario())
+    client = rig.client("public")
+    client.open()
+    misfortunes = Misfortunes(always(kind), "EM1", lambda: rig.now_s, lambda: None)
+    spoiler = Spoiler(rig.scenario.faults, "EM1", misfortunes)
+    client.connection.send(Get(1, Obis.parse("0-0:42.0.0*255"), 2))
+    request = client.connection.data_to_send()
+    sending = spoiler.answer(rig.station, request)
+    assert sending.forgets
+    assert spoiler.pieces(sending.octets) == ([sending.octets] if sending.octets else [])
+    rig.now_s += 1_000
+    assert rig.station.receive(request)[8:9] in (b"", b"\xd8"), "not associated any more"
+
+
+def test_a_reader_over_a_real_connection_sees_the_reset() -> None:
+    async def scene() -> bool:
+        rig = Rig(meter_scenario())
+        misfortunes = Misfortunes(always("reset"), "EM1", lambda: rig.now_s, lambda: None)
+        wire = TcpWire(lambda: rig.station, Spoiler(rig.scenario.faults, "EM1", misfortunes))
+        await wire.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        connection = rig.client("public").connection
+        connection.open()
+        assert connection.next_event() is NEED_DATA
+        writer.write(connection.data_to_send())
+        try:
+            return await asyncio.wait_for(reader.read(), 10) != ANSWER
+        except ConnectionResetError:
+            return True
+        finally:
+            writer.close()
+            await wire.stop()
+
+    assert asyncio.run(scene())

@@ -89,7 +89,7 @@ def test_any_trouble_at_any_answer_costs_no_row_and_little_time(
         await nobody_speaks(line)
 
     service = station.run(play)
-    troubled = station.meters["SM1"].station
+    troubled = station.meters["SM1"].station.misfortunes
     assert troubled.happened in ({kind: 1}, {}), "at most one, of its kind"
     assert troubled.happened or answer > 50
     rows = stored(station)
