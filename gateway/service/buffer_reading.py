@@ -19,13 +19,14 @@ from gateway.dlms.plan import DAY_S, Cadence, Span, spans
 from gateway.dlms.reading import Buffer, range_of, read_buffer, read_data
 from gateway.dlms.selective_access import EntryDescriptor, SelectiveAccess
 from gateway.dlms.values import to_rows
-from gateway.errors import MeterChanged, PeerRefused
+from gateway.errors import LinkLost, MeterChanged, NoAnswer, PeerRefused
 from gateway.model import Batch, CaptureList, Evidence, ProfileKind, Row, TimeQuality
 from gateway.profile import Access, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
 from gateway.service.core_settings import stamped_before_s, time_rules
 from gateway.service.events import event_messages, new_entries
 from gateway.service.meter_state import (
+    FEWEST_ROWS,
     BufferState,
     MeterState,
     ReadingFigures,
@@ -50,8 +51,6 @@ _SNAPSHOT_ELEMENTS: Final = 256
 _ROWS_TOO_MANY: Final = 4
 _YOUNG_S: Final = 3600
 """Rows younger than this are asked for again and again until the meter has them."""
-_FEWEST_ROWS: Final = 8
-"""A meter that cannot give so many rows at once does not refuse because of their number."""
 _TOO_MUCH: Final = frozenset(
     {
         "data-block-unavailable",
@@ -155,8 +154,8 @@ class BufferReading:
             except PeerRefused as refusal:
                 if not self.meter.session.usable:
                     raise
-                if rows > _FEWEST_ROWS and refusal.reason in _TOO_MUCH:
-                    self._state.slice_rows = max(_FEWEST_ROWS, rows // 2)
+                if rows > FEWEST_ROWS and refusal.reason in _TOO_MUCH:
+                    self._state.broke_off(rows, refused=True)
                     times = cadence.times(span.from_s, span.to_s)
                     waiting[:0] = spans(times, cadence, slice_rows=self._state.slice_rows)
                     continue
@@ -221,11 +220,16 @@ class BufferReading:
         # A ring buffer may repeat rows; a meter that sends far more than asked fills no disk.
         limits = Limits(array_elements=_ROWS_TOO_MANY * rows_asked + _SNAPSHOT_ELEMENTS)
         trailing = Quirk.TRAILING_OCTETS in self.meter.access.profile.quirks
-        return await self._keep(
-            await self.meter.session.run(
+        try:
+            buffer = await self.meter.session.run(
                 read_buffer(self.generic.obis, selected, limits, ignore_trailing=trailing)
             )
-        )
+        except (NoAnswer, LinkLost):
+            # A slow meter on a slow line: so many rows may never come whole.
+            self._state.broke_off(rows_asked)
+            raise
+        self._state.gave(rows_asked)
+        return await self._keep(buffer)
 
     async def _log(self) -> None:
         """The rows of an event log that are not stored yet.

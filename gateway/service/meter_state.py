@@ -13,6 +13,8 @@ from gateway.store.notes import Periods
 
 ASKED_AGAIN_S: Final = DAY_S
 """A meter that did not have a row is asked for it again a day later."""
+FEWEST_ROWS: Final = 8
+"""A meter that cannot give so many rows at once does not refuse because of their number."""
 _GAP_AFTER: Final = 2
 """Asked so often, on different days, and each time it had no such row: there is none."""
 
@@ -95,13 +97,29 @@ class BufferState:
     access: Access | None = None
     """How rows are asked for, where the meter refused what its profile says."""
     slice_rows: int = SLICE_ROWS
-    """Asked for at once; less where the meter could not give so many."""
+    """Asked for at once: half as many after an answer that did not come whole, twice after one
+    that did."""
+    most_rows: int = SLICE_ROWS
+    """The meter has refused more than these."""
 
     def asked_lately(self, now_s: int) -> dict[int, Asked]:
         """Capture times that the meter need not be asked for again today; old ones are dropped."""
         for time_s in [t for t, one in self.asked.items() if now_s - one.at_s > 7 * DAY_S]:
             del self.asked[time_s]
         return {t: one for t, one in self.asked.items() if 0 <= now_s - one.at_s < ASKED_AGAIN_S}
+
+    def gave(self, rows: int) -> None:
+        """An answer with so many rows came whole."""
+        if rows >= self.slice_rows:
+            self.slice_rows = min(self.most_rows, 2 * self.slice_rows)
+
+    def broke_off(self, rows: int, *, refused: bool = False) -> None:
+        """An answer with so many rows did not come: too long for the meter, or for its wire."""
+        if rows <= FEWEST_ROWS:
+            return
+        self.slice_rows = max(FEWEST_ROWS, min(self.slice_rows, rows) // 2)
+        if refused:
+            self.most_rows = self.slice_rows
 
     def note_asked(self, times: list[int], now_s: int, *, certain: bool) -> list[int]:
         """The meter was asked for these and did not have them; those that are gaps by now.
