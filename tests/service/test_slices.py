@@ -30,6 +30,8 @@ wire = "bus"
 bus = "bus0"
 address = 17
 turnaround_ms = 700
+capture_period_s = 900
+faults.duplicate_rows = true
 """
 
 
@@ -85,4 +87,4 @@ def test_a_slow_meter_on_a_slow_line_gives_its_backlog_in_parts_that_it_can(
     state = next(iter(service.wires[0]._states.values()))
     assert state.failures == 0
     assert 0 < service.wires[0].figures.failures < 10
-    assert service.wires[0].figures.rows > 8 * 48
+    assert service.wires[0].figures.rows > 8 * 96
