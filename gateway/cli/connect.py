@@ -23,13 +23,12 @@ from gateway.profile import (
     FirmwareProfile,
     KeyName,
     Time,
-    choose,
     load_profile,
     load_profile_file,
     load_profiles,
 )
 from gateway.service.clock import SystemClock
-from gateway.service.identity import ask_nameplate
+from gateway.service.identity import ask_nameplate, choose_for
 from gateway.service.reader import OnDemandReader
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
@@ -234,7 +233,7 @@ async def identified(target: Target) -> Target:
             nameplate = await ask_nameplate(target.access, sessions, transport, profiles)
         finally:
             await transport.close()
-    profile = choose(profiles.values(), nameplate)
+    profile = choose_for(target.access, profiles.values(), nameplate)
     known = replace(target, access=replace(target.access, profile=profile, auto=False))
     _check_keys(known.access, known.association, _GIVE_KEYS)
     return known

@@ -1,22 +1,24 @@
 """Which profile a meter is read with where nobody named one: it is asked what it is.
 
-The generic words of the bases of IS 15959 serve for that: what the public client may not read, the
-meter reader is asked for. The choice is remembered for each meter and compared with what the meter
-says at the first session of every run, so that new firmware, or a meter behind another's address,
-is told and never read with yesterday's profile.
+The generic words of the bases of IS 15959 serve for that. A meter that has keys is asked under them
+only; of another one, what the public client may not read the meter reader is asked for. The choice
+is remembered for each meter and compared with what the meter says at the first session of every
+run, so that new firmware, or a meter behind another's address, is told and never read with
+yesterday's profile.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import structlog
 
 from gateway.errors import NoAnswer, PeerRefused
-from gateway.profile import FirmwareProfile, Nameplate, choose
+from gateway.keys import MeterKeys
+from gateway.profile import Association, Ciphering, FirmwareProfile, Nameplate, choose
 from gateway.service.nameplate import nameplate_words, read_nameplate
 from gateway.service.scanner import missing_keys
 from gateway.service.sessions import PUBLIC, MeterAccess, SessionMaker
@@ -33,7 +35,7 @@ WAYS_IN: Final = (
     ("is15959_part1", METER_READER),
 )
 """Profiles whose associations are tried, one after the other, until all is told: the last opens
-meters that do not cipher."""
+meters that do not cipher. Of a meter that has keys only what comes under them is believed."""
 
 _OTHER_CONTEXT: Final = "application-context-name-not-supported"
 
@@ -54,7 +56,8 @@ async def ask_nameplate(
     closed: list[PeerRefused | NoAnswer] = []
     for base, association in WAYS_IN:
         one = replace(access, profile=profiles[base], auto=False)
-        if told.is_whole or missing_keys(one, one.profile.association(association)):
+        way = one.profile.association(association)
+        if told.is_whole or missing_keys(one, way) or not _believable(way, access.keys):
             continue
         try:
             told = await _tell(one, association, sessions, transport, told)
@@ -70,8 +73,37 @@ async def ask_nameplate(
                 break
     if closed:
         # That it does not cipher, or only ciphers, is said by half of the ways into any meter.
-        raise next((error for error in closed if _OTHER_CONTEXT not in str(error)), closed[0])
+        error = next((error for error in closed if _OTHER_CONTEXT not in str(error)), closed[0])
+        if isinstance(error, PeerRefused) and access.keys.guek and _OTHER_CONTEXT in error.reason:
+            hint = (
+                "as it has keys nothing plain is believed; name its profile if it does not cipher"
+            )
+            raise PeerRefused(error.service, f"{error.reason}; {hint}")
+        raise error
     return told
+
+
+def choose_for(
+    access: MeterAccess, profiles: Iterable[FirmwareProfile], nameplate: Nameplate
+) -> FirmwareProfile:
+    """The one profile that fits; raises NoProfileFits.
+
+    For a meter that has keys, none that reads without them: whoever stands between could say that
+    it does not cipher, and then write registers of its own.
+    """
+    return choose(
+        (
+            profile
+            for profile in profiles
+            if METER_READER in profile.associations
+            and _believable(profile.association(METER_READER), access.keys)
+        ),
+        nameplate,
+    )
+
+
+def _believable(association: Association, keys: MeterKeys) -> bool:
+    return keys.guek is None or association.ciphering is not Ciphering.NONE
 
 
 async def _tell(
@@ -105,7 +137,7 @@ class Identities:
         ``ask_nameplate``.
         """
         nameplate = await ask_nameplate(access, self.sessions, transport, self.profiles)
-        profile = choose(self.profiles.values(), nameplate)
+        profile = choose_for(access, self.profiles.values(), nameplate)
         await self._remember(access, profile, nameplate)
         return replace(access, profile=profile, auto=False)
 

@@ -110,12 +110,17 @@ def test_auto_finds_a_meter_that_does_not_cipher(laptop: Laptop) -> None:
     keys = laptop.changed_keys("OLD3", guek=None, gak=None)
     found = laptop.document("OLD3", "--set", "daily", profile="auto", keys=keys)
     assert found["profile"] == "is15959_part1_three_phase"
-    found = laptop.document("OLD3", "--set", "daily", profile="auto")
-    assert found["profile"] == "is15959_part1_three_phase", "unused keys are no hindrance"
+
+
+def test_auto_believes_nothing_plain_of_a_meter_that_has_keys(laptop: Laptop) -> None:
+    result = laptop.read("OLD3", "--set", "daily", profile="auto")
+    assert result.exit_code == 1
+    assert "as it has keys nothing plain is believed; name its profile" in result.stderr
 
 
 def test_auto_without_a_match_says_what_was_read_and_what_was_near(laptop: Laptop) -> None:
-    result = laptop.read("OLD1", "--set", "daily", profile="auto")
+    keys = laptop.changed_keys("OLD1", guek=None, gak=None)
+    result = laptop.read("OLD1", "--set", "daily", profile="auto", keys=keys)
     assert result.exit_code == 2
     assert result.stderr.startswith("NoProfileFits: no one profile fits a meter that says")
     assert "manufacturer 'Emulated Meters'" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,19 @@ def test_a_meter_that_no_profile_fits_is_told_and_not_read(tmp_path: Path) -> No
     assert world.backend.messages == {}
     expected = service.wires[0].rows_per_day()
     assert expected, "its rows are missed all the same"
+
+
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_a_meter_with_keys_is_never_taken_for_one_that_does_not_cipher(
+    tmp_path: Path, has_keys: bool
+) -> None:
+    """Whoever stands between could say so, and then write registers of its own."""
+    world = World(tmp_path, profile=AUTO, reading=SHORT)
+    if not has_keys:
+        world.keys_changed = lambda keys: replace(keys, guek=None, gak=None)
+    world.become('model = "part1_three_phase"\nciphering = "none"')
+    run(world)
+    assert bool(world.backend.messages) is not has_keys
 
 
 def test_a_wrong_key_under_auto_is_told_as_such(tmp_path: Path) -> None:
