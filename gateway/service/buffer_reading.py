@@ -19,7 +19,7 @@ from gateway.dlms.plan import DAY_S, Cadence, Span, spans
 from gateway.dlms.reading import Buffer, range_of, read_buffer, read_data
 from gateway.dlms.selective_access import EntryDescriptor, SelectiveAccess
 from gateway.dlms.values import to_rows
-from gateway.errors import LinkLost, MeterChanged, NoAnswer, PeerRefused
+from gateway.errors import LinkLost, NoAnswer, PeerRefused
 from gateway.model import Batch, CaptureList, Evidence, ProfileKind, Row, TimeQuality
 from gateway.profile import Access, ProfileGeneric, Quirk
 from gateway.service.clock import Clock
@@ -34,6 +34,7 @@ from gateway.service.meter_state import (
     cadence_of,
 )
 from gateway.service.observations import Observation, Observe
+from gateway.service.same_meter import AnotherMeter
 from gateway.service.sessions import MeterAccess
 from gateway.session import Session
 from gateway.store.notes import GapReason
@@ -60,10 +61,8 @@ _TOO_MUCH: Final = frozenset(
     }
 )
 """Data-access-results by which meters refuse an answer that is too long for them."""
-
-
-class AnotherMeter(MeterChanged):
-    """Another meter answers than the configured one: nothing it says is stored."""
+_BUSY: Final = "temporary-failure"
+"""By this one they refuse anything, for now."""
 
 
 @dataclass(kw_only=True)
@@ -146,7 +145,7 @@ class BufferReading:
             rows = len(cadence.times(span.from_s, span.to_s))
             selected = range_of(
                 span.earlier(self._stamped_before_s),
-                time_rules(self.meter.access.profile),
+                self._rules,
                 without_deviation=not deviation,
             )
             try:
@@ -159,7 +158,7 @@ class BufferReading:
                     times = cadence.times(span.from_s, span.to_s)
                     waiting[:0] = spans(times, cadence, slice_rows=self._state.slice_rows)
                     continue
-                if self._seen or not await self._takes_entries():
+                if self._seen or refusal.reason == _BUSY or not await self._takes_entries():
                     raise
                 log.warning(
                     "ranges are refused: rows are asked for by entry",

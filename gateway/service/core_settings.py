@@ -9,12 +9,7 @@ from gateway.dlms.cosem_time import TimeRules, ZeroDate
 from gateway.dlms.hdlc import HdlcAddress, HdlcLink, HdlcParameters
 from gateway.dlms.link import Link, Role
 from gateway.dlms.wrapper import DatagramWrapperLink, WrapperLink
-from gateway.profile import (
-    FirmwareProfile,
-    ProfileGeneric,
-    Quirk,
-    Stamp,
-)
+from gateway.profile import FirmwareProfile, ProfileGeneric, Quirk, Stamp
 from gateway.session import Timing
 from gateway.url import TransportKind
 

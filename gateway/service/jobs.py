@@ -16,7 +16,6 @@ from typing import Final
 
 import structlog
 
-from gateway.dlms.classes import SERIAL_NUMBER, VALUE, ClassId
 from gateway.dlms.management.steps import (
     History,
     Job,
@@ -28,7 +27,6 @@ from gateway.dlms.management.steps import (
     is_open,
     until_halt,
 )
-from gateway.dlms.reading import read_data
 from gateway.errors import (
     GatewayError,
     NoAnswer,
@@ -42,7 +40,6 @@ from gateway.errors import (
 from gateway.keys import Keystore
 from gateway.model import MeterId
 from gateway.poller import Poller
-from gateway.service.buffer_reading import AnotherMeter
 from gateway.service.clock import Clock
 from gateway.service.job_kinds import (
     JobKind,
@@ -52,6 +49,7 @@ from gateway.service.job_kinds import (
     rotated_secrets,
 )
 from gateway.service.rotation import Rotation
+from gateway.service.same_meter import AnotherMeter, check_serial
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.session import Session
 from gateway.store.jobs import JobRecord, JobStore, NewJob
@@ -208,16 +206,8 @@ class JobRunner:
         """Raise AnotherMeter where another one answers than the job is for."""
         if not self.checks_serial:
             return
-        try:
-            serial = await opened.run(read_data(ClassId.DATA, SERIAL_NUMBER, VALUE))
-        except PeerRefused as refusal:
-            # Not shown to this association, as a protected answer says: its keys proved who it is.
-            if refusal.service != "GET":
-                raise
-            return
-        shown = serial.value.decode("latin-1") if isinstance(serial.value, bytes) else serial.value
-        if shown != record.meter:
-            raise AnotherMeter(f"meter {shown!s} answers where the job is for {record.meter}")
+        # Where it is not shown to this association its keys proved who it is.
+        await check_serial(opened, record.meter, where=f"the job is for {record.meter}")
 
     async def _rotate(
         self, record: JobRecord, access: MeterAccess, transport: Transport, history: History

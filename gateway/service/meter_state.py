@@ -149,6 +149,8 @@ class MeterState:
     """Visits in a row that brought no new row."""
     not_before: float = 0.0
     """By the event loop's clock."""
+    known_title: bytes | None = None
+    """System title under which this meter's serial number was read, since the start."""
     drift_s: int = 0
     """How far its clock is ahead of ours: rows come by the meter's time."""
     clock_due: bool = False

@@ -28,7 +28,7 @@ from gateway.keys import MeterKeys
 from gateway.model import MeterId, ProfileKind
 from gateway.poller import Poller, Priority
 from gateway.service.agenda import Agenda
-from gateway.service.buffer_reading import AnotherMeter, MeterSession
+from gateway.service.buffer_reading import MeterSession
 from gateway.service.clock import Clock
 from gateway.service.identity import Identities
 from gateway.service.meter_clock import MeterClock
@@ -40,6 +40,7 @@ from gateway.service.meter_state import (
     cadence_of,
 )
 from gateway.service.observations import Observation, Observe, unobserved
+from gateway.service.same_meter import AnotherMeter
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.service.visit import Visit
 from gateway.service.wire_watch import WireWatch

@@ -36,7 +36,7 @@ from gateway.errors import (
 from gateway.keys import Keystore, MeterKeys, Role, State
 from gateway.model import Obis, Secret
 from gateway.profile import Association, Management, SecretName
-from gateway.service.buffer_reading import AnotherMeter
+from gateway.service.same_meter import AnotherMeter
 from gateway.service.sessions import MeterAccess, SessionMaker
 from gateway.session import Session
 from gateway.transport.port import Transport

@@ -1,7 +1,4 @@
-"""From what is configured to a connection that is ready to open: links, keys, counters.
-
-The one place where a firmware profile's words become settings of the DLMS core.
-"""
+"""From what is configured to a session that is ready to open: keys and invocation counters."""
 
 from __future__ import annotations
 
@@ -22,19 +19,10 @@ from gateway.dlms.security import GlobalKeys, ProtectionSettings
 from gateway.errors import LocalProtocolError, NoAnswer, PeerRefused, UsageError
 from gateway.keys import MeterKeys
 from gateway.model import MeterId, Obis, Secret
-from gateway.profile import (
-    Association,
-    Ciphering,
-    FirmwareProfile,
-    KeyName,
-    Quirk,
-)
+from gateway.profile import Association, Ciphering, FirmwareProfile, KeyName, Quirk
 from gateway.profile import Authentication as ProfileAuthentication
 from gateway.service.clock import Clock
-from gateway.service.core_settings import (
-    make_connection,
-    make_link,
-)
+from gateway.service.core_settings import make_connection, make_link
 from gateway.service.observations import Observation, Observe, unobserved
 from gateway.session import Session, Timing, session
 from gateway.store.counter_block import CounterBlock
@@ -75,13 +63,12 @@ class MeterAccess:
     timing: Timing = field(default_factory=Timing)
     turnaround_s: float = 0
     """Silence between the meter's answer and the next frame."""
+    auto: bool = False
+    """The meter is still to be asked what it is; ``profile`` has the generic words till then."""
 
     def paced(self, transport: Transport) -> Transport:
         """The wire as this meter bears it."""
         return PacedTransport(transport, self.turnaround_s) if self.turnaround_s else transport
-
-    auto: bool = False
-    """The meter is still to be asked what it is; ``profile`` has the generic words till then."""
 
 
 class SessionMaker:

@@ -13,9 +13,10 @@ from gateway.dlms.reading import read_capture_list, read_capture_period
 from gateway.errors import PeerRefused, RemoteProtocolError
 from gateway.model import CaptureList, ProfileKind, TimeQuality
 from gateway.profile import ProfileGeneric
-from gateway.service.buffer_reading import AnotherMeter, BufferReading, MeterSession
+from gateway.service.buffer_reading import BufferReading, MeterSession
 from gateway.service.meter_clock import MeterClock
 from gateway.service.meter_state import Cadences, Task
+from gateway.service.same_meter import AnotherMeter, check_serial
 from gateway.store.readings import ReadingsStore
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class Visit:
         What is wrong with one buffer alone (refused, not to be converted) costs the others
         nothing: it is told, counted, and tried again later.
         """
+        await self._check_meter()
         quality = await self.meter_clock.check(self.meter.session)
         for task in tasks:
             try:
@@ -54,6 +56,17 @@ class Visit:
                     kind=type(error).__name__,
                     error=str(error),
                 )
+
+    async def _check_meter(self) -> None:
+        """Raise AnotherMeter where another one stands: meters may share keys, or have none.
+
+        Asked once of each system title that shows its keys, else in every session.
+        """
+        title, _ = self.meter.session.received
+        if title is not None and title == self.meter.state.known_title:
+            return
+        if await check_serial(self.meter.session, self.meter.access.meter):
+            self.meter.state.known_title = title
 
     async def _read(self, task: Task, quality: TimeQuality) -> None:
         generic = self.meter.access.profile.profile_generic(task.kind, task.log)

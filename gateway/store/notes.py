@@ -18,6 +18,7 @@ from gateway.dlms.plan import DAY_S, EarlierPeriod, Span
 from gateway.model import MeterId, ProfileKind
 from gateway.store.database import Database
 from gateway.store.schema import PROFILE_IDS
+from gateway.store.sources import Sources
 
 _OPEN_END_S: Final = 2**62
 _METER: Final = "(SELECT id FROM meters WHERE meter = ?1)"
@@ -54,8 +55,9 @@ class ClockDay:
 class Notes:
     """Part of readings.db, used behind its door."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sources: Sources) -> None:
         self._database = database
+        self._sources = sources
 
     # -- gaps ----------------------------------------------------------------------------
 
@@ -72,7 +74,7 @@ class Notes:
         self, meter: MeterId, profile: ProfileKind, found: Iterable[Span], now_us: int
     ) -> dict[GapReason, int]:
         """Note spans that the meter has no rows for; how many of each reason are new."""
-        meter_id, profile_id = self._meter_id(meter), PROFILE_IDS[profile]
+        meter_id, profile_id = self._sources.meter_id(meter), PROFILE_IDS[profile]
         first_s = self._database.value(
             "SELECT min(captured_at_s) FROM readings WHERE meter_id = ? AND profile_id = ?"
             " AND time_quality <> 'invalid'",
@@ -112,7 +114,7 @@ class Notes:
         known = self.periods(meter, profile)
         if known is not None and known.period_s == period_s:
             return known
-        meter_id, profile_id = self._meter_id(meter), PROFILE_IDS[profile]
+        meter_id, profile_id = self._sources.meter_id(meter), PROFILE_IDS[profile]
         newest_s = self._database.value(
             "SELECT max(captured_at_s) FROM readings WHERE meter_id = ? AND profile_id = ?"
             " AND time_quality <> 'invalid'",
@@ -140,7 +142,7 @@ class Notes:
         A clock that is wrong is in doubt since it was last seen right; one that is right again
         ends the doubt now, or where its wrong stamps ended if it was ahead.
         """
-        meter_id = self._meter_id(meter)
+        meter_id = self._sources.meter_id(meter)
         with self._database.transaction() as connection:
             if drift_s is not None:
                 connection.execute(
@@ -196,7 +198,7 @@ class Notes:
         self, meter: MeterId, now_us: int, before_s: int, after_s: int | None, outcome: str
     ) -> None:
         """The clock was set, or it was tried: drift before, drift as read back (None: not)."""
-        meter_id = self._meter_id(meter)
+        meter_id = self._sources.meter_id(meter)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO clock_sets VALUES (?, ?, ?, ?, ?)",
@@ -208,9 +210,4 @@ class Notes:
         found: int | None = self._database.value(
             f"SELECT max(at_us) / 1000000 FROM clock_sets WHERE meter_id = {_METER}", [meter]
         )
-        return found
-
-    def _meter_id(self, meter: MeterId) -> int:
-        self._database.rows("INSERT INTO meters (meter) VALUES (?) ON CONFLICT DO NOTHING", [meter])
-        found: int = self._database.value("SELECT id FROM meters WHERE meter = ?", [meter])
         return found

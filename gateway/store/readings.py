@@ -107,7 +107,7 @@ class ReadingsStore:
         self.pushes = Pushes(database, self.outbox, self._sources)
         self.registry = Registry(database, self.outbox)
         self.identities = Identities(database)
-        self.notes = Notes(database)
+        self.notes = Notes(database, self._sources)
         #: rows refused for lack of room since the store was opened
         self.rows_refused = 0
 
